@@ -1,0 +1,199 @@
+"""The composition root: `instrument()` and `uninstrument()`. Holds the only global state.
+
+Here the three sides meet: integrations that feed facts, sessions, and the recorder that tells.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from opentelemetry import _logs, metrics, trace
+
+from streamspan import _cancellation, _registry
+from streamspan._config import Config, ConfigError
+from streamspan._content import OutputAssembler
+from streamspan._guard import Guard
+from streamspan._lifecycle import Lifecycle
+from streamspan._patching import Patches
+from streamspan._recorder import Recorder
+from streamspan._records import SessionSummary
+from streamspan._session import Session
+from streamspan._sessions import Sessions
+from streamspan._version import version
+
+if TYPE_CHECKING:
+    from streamspan._otlp import OwnProviders
+
+_logger = logging.getLogger("streamspan")
+
+
+class Arguments(NamedTuple):
+    """What `instrument()` was called with."""
+
+    tracer_provider: trace.TracerProvider | None
+    meter_provider: metrics.MeterProvider | None
+    logger_provider: _logs.LoggerProvider | None
+    libraries: tuple[str, ...] | None
+    config: Config | None
+    redact: Callable[[str], str] | None
+    on_session_end: Callable[[SessionSummary], object] | None
+
+
+@dataclass(slots=True)
+class Runtime:
+    """One `instrument()`: what was asked for, and what is in place."""
+
+    arguments: Arguments
+    config: Config
+    sessions: Sessions
+    guard: Guard
+    patches: dict[str, Patches] = field(default_factory=dict[str, Patches])
+
+
+@dataclass(slots=True)
+class _State:
+    runtime: Runtime | None = None
+    lifecycle: Lifecycle | None = None
+    own: OwnProviders | None = None
+
+
+_state = _State()
+
+
+def instrument(
+    *,
+    tracer_provider: trace.TracerProvider | None = None,
+    meter_provider: metrics.MeterProvider | None = None,
+    logger_provider: _logs.LoggerProvider | None = None,
+    libraries: Iterable[str] | None = None,
+    config: Config | None = None,
+    redact: Callable[[str], str] | None = None,
+    on_session_end: Callable[[SessionSummary], object] | None = None,
+) -> None:
+    """Record every model stream of this process, also of clients that exist already and libraries imported later.
+
+    Without providers the global ones are used, also if they are set before the first stream only; if the application
+    sets none, telemetry goes by OTLP to `OTEL_EXPORTER_OTLP_ENDPOINT`, `http://localhost:4318` by default.
+
+    Args:
+        tracer_provider: where spans go.
+        meter_provider: where metrics go.
+        logger_provider: where log events go.
+        libraries: names of the libraries to instrument; default: all.
+        config: options; what it was not given as an argument comes from the environment.
+        redact: further redaction of captured content; gets and returns a string.
+        on_session_end: called with the summary of each finished session.
+
+    Raises:
+        ConfigError: an argument has a value that it cannot have.
+    """
+    _check_callables(redact=redact, on_session_end=on_session_end)
+    names = None if libraries is None or isinstance(libraries, str) else tuple(libraries)
+    arguments = Arguments(tracer_provider, meter_provider, logger_provider, names, config, redact, on_session_end)
+    if _state.runtime is not None:
+        if _state.runtime.arguments != arguments:
+            _logger.warning(
+                "streamspan.instrument() was called before with other arguments, which stay in force; "
+                "call streamspan.uninstrument() first to change them"
+            )
+        return
+    settings = (config or Config()).over()
+    integrations = _registry.selected(settings, libraries if isinstance(libraries, str) else names)
+    lifecycle = _lifecycle()
+    sessions = Sessions(
+        config=settings,
+        recorder=_recorder(settings, arguments),
+        lifecycle=lifecycle,
+        guard=Guard("recorder"),
+        new_output=_output_of(settings),
+        before_first=_own_providers(settings) if tracer_provider is None else None,
+    )
+    patches = {"asyncio": Patches(_cancellation.patches())} | {
+        integration.name: Patches(integration.patches(sessions, Guard(integration.name)))
+        for integration in integrations
+    }
+    _state.runtime = Runtime(arguments, settings, sessions, Guard("observe"), patches)
+    for each in patches.values():
+        each.apply()
+    lifecycle.install()
+
+
+def _recorder(config: Config, arguments: Arguments) -> Recorder:
+    return Recorder(
+        config=config,
+        tracer=trace.get_tracer("streamspan", version(), arguments.tracer_provider),
+        meter=metrics.get_meter("streamspan", version(), arguments.meter_provider),
+        logger=_logs.get_logger("streamspan", version(), logger_provider=arguments.logger_provider),
+        on_session_end=arguments.on_session_end,
+        redact=arguments.redact,
+    )
+
+
+def uninstrument() -> None:
+    """Undo `instrument()`. Every original is back, unless somebody has patched on top; open sessions still end."""
+    runtime, _state.runtime = _state.runtime, None
+    if runtime is None:
+        return
+    for patches in runtime.patches.values():
+        patches.undo()
+    _lifecycle().uninstall()
+
+
+def runtime() -> Runtime | None:
+    """Return what is in place, None if nothing is."""
+    return _state.runtime
+
+
+def drain() -> None:
+    """Wait until sessions whose streams were garbage-collected have been recorded."""
+    if _state.lifecycle is not None:
+        _state.lifecycle.drain()
+
+
+def open_sessions() -> list[Session]:
+    """Return the sessions that are open now, oldest first."""
+    return [] if _state.lifecycle is None else _state.lifecycle.sessions()
+
+
+def _check_callables(**callables: object) -> None:
+    for name, value in callables.items():
+        if value is not None and not callable(value):
+            raise ConfigError(f"instrument({name}={value!r}): allowed is a callable or None")
+
+
+def _lifecycle() -> Lifecycle:
+    if _state.lifecycle is None:
+        _state.lifecycle = Lifecycle(Guard("lifecycle"), _flush)
+    return _state.lifecycle
+
+
+def _flush(is_last: bool) -> None:
+    """Send off what our own providers hold; those of the application too if nobody else can any more."""
+    if _state.own is not None:
+        _state.own.shutdown()
+    elif is_last:
+        for provider in (trace.get_tracer_provider(), metrics.get_meter_provider(), _logs.get_logger_provider()):
+            flush = getattr(provider, "force_flush", None)
+            if flush is not None:
+                flush(1000)
+
+
+def _output_of(config: Config) -> Callable[[], OutputAssembler] | None:
+    if config.capture_content == "NO_CONTENT":
+        return None
+    return lambda: OutputAssembler(config.content_max_bytes)
+
+
+def _own_providers(config: Config) -> Callable[[], None] | None:
+    """Prepare providers for an application that sets none; whether it does is only known at the first stream."""
+    if not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
+        return None
+    if _state.own is None:
+        from streamspan import _otlp  # noqa: PLC0415 - the exporters take 0.2 s to import
+
+        logs = config.events in {"log", "both"} or config.capture_content in {"EVENT_ONLY", "SPAN_AND_EVENT"}
+        _state.own = _otlp.own_providers(logs_needed=logs)
+    return None if _state.own is None else _state.own.adopt

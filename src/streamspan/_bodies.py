@@ -1,0 +1,194 @@
+"""Byte streams of HTTP responses: the close that always comes, and the bytes when no SDK reads them.
+
+Leaving `with stream:` or closing a response reaches the SDK's item iterator late or never (openai's convenience
+streams close the response directly, its generator stays suspended until garbage collection), but it always closes the
+HTTP body. So that is where a session ends early.
+
+httpx and httpx2 are the same to this module; `body_tap` makes a subclass of the right module's stream class, because
+both test `isinstance(response.stream, SyncByteStream)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from functools import cache
+from typing import Any
+
+from streamspan._decoders import TailMarker, content_decoder
+from streamspan._ownership import Call, async_reader, call_of, mark, sync_reader
+from streamspan._taps import tell, told_closed
+from streamspan._wire import FLUSH, WireReader
+
+
+def attach(call: Call, response: Any) -> None:
+    """Put a tap on the body of an open response and note on the response whose it is."""
+    if call_of(response) is not None:
+        return
+    mark(response, call)
+    call.owned_by(response)
+    stream = response.stream
+    bases = {base.__name__: base for base in type(stream).__mro__}
+    if "AsyncByteStream" in bases and "SyncByteStream" not in bases:
+        response.stream = _tap_class(bases["AsyncByteStream"], is_async=True)(stream, call, response.headers)
+    elif "SyncByteStream" in bases and "AsyncByteStream" not in bases:
+        response.stream = _tap_class(bases["SyncByteStream"], is_async=False)(stream, call, response.headers)
+    # Both at once is a body that is in memory already (a mock transport): nothing will be read or closed.
+
+
+class _Body:
+    """What both colours share. `_inner` is the client's own stream."""
+
+    def __init__(self, inner: Any, call: Call, headers: Any) -> None:
+        self._inner = inner
+        self._call = call
+        encoding = headers.get("content-encoding", "")
+        self._decode: Callable[[bytes], bytes] | None = None
+        self._feed: Callable[[bytes], None] | None = None
+        if done := call.endpoint.done_data:
+            marker = TailMarker(done)
+            self._feed = marker.feed
+            call.session.was_done = marker.seen
+            decoder = content_decoder(encoding) if encoding else None
+            self._decode = decoder.decode if decoder is not None else None
+        self._encoding = encoding
+        self._content_type = headers.get("content-type", "")
+
+    def __getattr__(self, name: str) -> Any:
+        # httpx2 reads `elapsed` from the stream, other tracing looks for attributes of its own.
+        if name == "_inner":
+            raise AttributeError(name)
+        return getattr(self._inner, name)
+
+    def __del__(self) -> None:
+        call = self.__dict__.get("_call")
+        if call is not None and not call.session.is_ended:
+            call.lifecycle.dropped(call.session)
+
+    def watch(self, data: bytes) -> None:
+        """Look at bytes that the SDK parses: only for the marker that it keeps to itself."""
+        feed = self._feed
+        if feed is not None:
+            feed(data if self._decode is None else self._decode(data))
+
+    def start_reading(self) -> WireReader | None:
+        """Take over the reading if no SDK does it; return the reader."""
+        call = self._call
+        if call.is_parsed or call.session.is_ended:
+            return None
+        reader = WireReader(call.endpoint, self._content_type, self._encoding, call.session.request.is_stream)
+        call.session.read = call.guard.wrap(reader.read, otherwise=())
+        return reader
+
+    def closed(self, reader: int) -> None:
+        """Tell the session of a close, unless the SDK makes it inside its own read."""
+        session = self._call.session
+        if not session.is_ended and session.reader != reader:
+            self._call.guard.call(told_closed, self._call)
+
+
+class _Chunks:
+    """What both colours of body iterators share."""
+
+    def __init__(self, chunks: Any, body: _Body, call: Call) -> None:
+        self._chunks = chunks
+        self._body = body
+        self._call = call
+        self._session = call.session
+        self._reader: WireReader | None = None
+        self._has_started = False
+
+    def _before(self, reader: int) -> None:
+        if not self._has_started:
+            self._has_started = True
+            self._reader = self._call.guard.call(self._body.start_reading)
+        if self._reader is not None and not self._session.is_ended:
+            self._call.guard.call(self._session.pull, reader)
+
+    def _after(self, data: bytes) -> None:
+        if self._reader is not None:
+            self._session.arrived(data)
+        self._call.guard.call(self._body.watch, data)
+
+    def _over(self, exc: BaseException) -> None:
+        if self._reader is not None and not self._session.is_ended:
+            self._call.guard.call(self._tell, exc)
+
+    def _tell(self, exc: BaseException) -> None:
+        if isinstance(exc, StopIteration | StopAsyncIteration):
+            self._session.settle()
+            self._session.leftover(FLUSH)
+        tell(self._call, exc)
+
+
+class _SyncChunks(_Chunks, Iterator[bytes]):
+    def __next__(self) -> bytes:
+        self._before(sync_reader())
+        try:
+            data: bytes = next(self._chunks)
+        except BaseException as exc:
+            self._over(exc)
+            raise
+        self._after(data)
+        return data
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def close(self) -> None:
+        close = getattr(self._chunks, "close", None)
+        if close is not None:
+            close()
+
+
+class _AsyncChunks(_Chunks, AsyncGenerator[bytes, None]):
+    # An AsyncGenerator by name: httpx2 closes deterministically what is one.
+    async def __anext__(self) -> bytes:
+        self._before(async_reader())
+        try:
+            data: bytes = await self._chunks.__anext__()
+        except BaseException as exc:
+            self._over(exc)
+            raise
+        self._after(data)
+        return data
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def asend(self, _value: None) -> bytes:
+        return await self.__anext__()
+
+    async def athrow(self, *args: Any) -> bytes:
+        return await self._chunks.athrow(*args)  # type: ignore[no-any-return] # bytes
+
+    async def aclose(self) -> None:
+        close = getattr(self._chunks, "aclose", None)
+        if close is not None:
+            await close()
+
+
+@cache
+def _tap_class(base: type[Any], *, is_async: bool) -> type[Any]:
+    """Make the tap for the stream class of one HTTP module."""
+    if is_async:
+
+        class AsyncBody(_Body, base):  # type: ignore[misc] # the stream class of a module known at run time
+            def __aiter__(self) -> AsyncIterator[bytes]:
+                return _AsyncChunks(self._inner.__aiter__(), self, self._call)
+
+            async def aclose(self) -> None:
+                # First told, then closed: a reader that the close interrupts would report an error of its own.
+                self.closed(async_reader())
+                await self._inner.aclose()
+
+        return AsyncBody
+
+    class Body(_Body, base):  # type: ignore[misc] # as above
+        def __iter__(self) -> Iterator[bytes]:
+            return _SyncChunks(iter(self._inner), self, self._call)
+
+        def close(self) -> None:
+            self.closed(sync_reader())
+            self._inner.close()
+
+    return Body

@@ -1,0 +1,68 @@
+"""The rule of endings, as one table: the state of a session and the signal that it is over, to its outcome.
+
+After the terminal marker nothing can spoil a stream any more: a caller who closes it then has not cancelled. After an
+error event nothing can mend it.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+from streamspan._records import CancelReason, Outcome
+
+
+class State(Enum):
+    """Where a session is between the call and its ending."""
+
+    REQUESTED = auto()
+    OPEN = auto()
+    STREAMING = auto()
+    FINISHED = auto()
+    FAULTED = auto()
+    ENDED = auto()
+
+
+class Signal(Enum):
+    """The ways in which a session can be told that it is over."""
+
+    EXHAUSTED = auto()
+    FAILED = auto()
+    TIMED_OUT = auto()
+    CLOSED = auto()
+    TASK_CANCELLED = auto()
+    INTERRUPTED = auto()
+    DROPPED = auto()
+    EXIT = auto()
+
+
+BEFORE_CHUNKS = (State.REQUESTED, State.OPEN)
+UNFINISHED = (State.REQUESTED, State.OPEN, State.STREAMING)
+
+_OUTCOMES: dict[Signal, Outcome] = {
+    Signal.EXHAUSTED: "truncated",
+    Signal.FAILED: "error",
+    Signal.TIMED_OUT: "timeout",
+    Signal.CLOSED: "cancelled",
+    Signal.TASK_CANCELLED: "cancelled",
+    Signal.INTERRUPTED: "cancelled",
+    Signal.DROPPED: "cancelled",
+    Signal.EXIT: "cancelled",
+}
+
+ENDINGS: dict[tuple[State, Signal], Outcome] = {
+    **{(state, signal): outcome for state in UNFINISHED for signal, outcome in _OUTCOMES.items()},
+    **{(State.FINISHED, signal): "completed" for signal in Signal},
+    **{(State.FAULTED, signal): "error" for signal in Signal},
+}
+"""State and ending signal to outcome. (ENDED, anything) is absent: first ending wins."""
+
+CANCEL_REASONS: dict[Signal, CancelReason] = {
+    Signal.CLOSED: "closed",
+    Signal.TASK_CANCELLED: "task_cancelled",
+    Signal.INTERRUPTED: "interrupted",
+    Signal.DROPPED: "dropped",
+    Signal.EXIT: "exit",
+}
+
+# Noticed long after the fact: such a session ended when it last moved.
+NOTICED_LATE = frozenset({Signal.DROPPED, Signal.EXIT})

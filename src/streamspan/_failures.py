@@ -1,0 +1,57 @@
+"""What an exception means for telemetry. Looks at shapes, so that no SDK has to be imported.
+
+`error.type` is the provider's own code or type when it sent one, else the HTTP status, else the exception's name
+(conventions: a low-cardinality identifier, the same on span and metrics).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from streamspan._records import Failure
+
+# Class names anywhere in the MRO. openai.APITimeoutError is also an APIConnectionError, so this is asked first.
+_TIMEOUTS = frozenset({"TimeoutError", "TimeoutException", "APITimeoutError", "Timeout", "ServerTimeoutError"})
+
+
+_FIRST_ERROR_STATUS = 400
+
+
+def qualified_name(kind: type[BaseException]) -> str:
+    """Return the exception type's canonical name: with its module, unless it is a built-in."""
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def describe(exc: BaseException) -> Failure:
+    """Describe an exception that ended a call or a read."""
+    name = qualified_name(type(exc))
+    if any(base.__name__ in _TIMEOUTS for base in type(exc).__mro__):
+        return Failure(name, str(exc), is_timeout=True, exception=exc)
+    return Failure(_provider_code(exc) or _status(exc) or name, str(exc), exception=exc)
+
+
+def status_code(exc: BaseException) -> int | None:
+    """Return the HTTP status that the exception carries, if any."""
+    code = vars(exc).get("status_code")
+    return code if type(code) is int else None
+
+
+def _status(exc: BaseException) -> str:
+    # Anthropic reports an error event in the stream as an APIStatusError with status 200.
+    code = status_code(exc)
+    return str(code) if code is not None and code >= _FIRST_ERROR_STATUS else ""
+
+
+def _provider_code(exc: BaseException) -> str:
+    """Read the provider's word from the body that Stainless SDKs put on their exceptions."""
+    body: Any = vars(exc).get("body")
+    if type(body) is not dict:
+        return ""
+    error = body.get("error")
+    if type(error) is not dict:
+        error = body
+    for key in ("code", "type"):
+        value = error.get(key)
+        if type(value) in (str, int) and value != "":
+            return str(value)
+    return ""

@@ -1,0 +1,72 @@
+"""The fence around our own faults: the only place that may catch every `Exception`.
+
+A fault of streamspan must never reach the caller's stream. It is logged once per place; a part that keeps failing
+is switched off. What a guarded call returns after a fault is its `otherwise` value.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+U = TypeVar("U")
+
+FAULT_LIMIT = 20
+"""Faults of one guard after which its part is switched off."""
+
+_logger = logging.getLogger("streamspan")
+
+
+class Guard:
+    """Counts the faults of one part (an integration, the recorder) and switches it off when they repeat."""
+
+    __slots__ = ("_faults", "_seen", "is_off", "part")
+
+    def __init__(self, part: str) -> None:
+        self.part = part
+        self.is_off = False
+        self._faults = 0
+        self._seen: set[tuple[str, type[BaseException]]] = set()
+
+    def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T | None:
+        """Call `function`; on a fault of ours log it and return None."""
+        try:
+            return function(*args, **kwargs)
+        except Exception as exc:  # noqa: BLE001 - this module is the one fence
+            self.fault(function, exc)
+            return None
+
+    def wrap(self, function: Callable[P, T], otherwise: U = None) -> Callable[P, T | U]:  # type: ignore[assignment] # mypy does not bind U to its default
+        """Return `function` with the fence built in, for calls that are made per chunk."""
+
+        def fenced(*args: P.args, **kwargs: P.kwargs) -> T | U:
+            try:
+                return function(*args, **kwargs)
+            except Exception as exc:  # noqa: BLE001
+                self.fault(function, exc)
+                return otherwise
+
+        return fenced
+
+    def fault(self, place: object, exc: Exception) -> None:
+        """Log a fault once per place and kind, and switch the part off after `FAULT_LIMIT` of them."""
+        name = str(getattr(place, "__qualname__", place))
+        self._faults += 1
+        if (name, type(exc)) not in self._seen:
+            self._seen.add((name, type(exc)))
+            _logger.warning(
+                "streamspan: internal fault in %s (%s); the stream is not affected, its telemetry may be incomplete",
+                self.part,
+                name,
+                exc_info=exc,
+            )
+        if self._faults >= FAULT_LIMIT and not self.is_off:
+            self.is_off = True
+            _logger.warning(
+                "streamspan: %s is switched off after %d internal faults; please report the first one logged above",
+                self.part,
+                self._faults,
+            )

@@ -1,0 +1,133 @@
+"""`observe()`: a session around any iterable of chunks, for whatever no integration covers."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Callable, Iterable
+from types import TracebackType
+from typing import Any, TypeVar, overload
+
+from streamspan import _api, _registry
+from streamspan._config import ConfigError
+from streamspan._ownership import Call
+from streamspan._records import Delta, Request
+from streamspan._taps import AsyncItems, Items
+from streamspan.providers import Endpoint, Provider
+from streamspan.providers._generic import read_anything
+
+T = TypeVar("T")
+
+
+@overload
+def observe(
+    stream: AsyncIterable[T],
+    *,
+    provider: str,
+    model: str | None = None,
+    operation: str = "chat",
+    read: Callable[[T], Delta] | None = None,
+) -> ObservedAsync[T]: ...
+
+
+@overload
+def observe(
+    stream: Iterable[T],
+    *,
+    provider: str,
+    model: str | None = None,
+    operation: str = "chat",
+    read: Callable[[T], Delta] | None = None,
+) -> Observed[T]: ...
+
+
+def observe(
+    stream: Any,
+    *,
+    provider: str,
+    model: str | None = None,
+    operation: str = "chat",
+    read: Callable[[Any], Delta] | None = None,
+) -> Any:
+    """Record a stream that streamspan does not know; the chunks come out as they went in.
+
+    The clock starts here, so call it where the request is made. What comes back is an iterator (an async one for an
+    async iterable) and a context manager: `with streamspan.observe(...) as chunks:` ends the session when the block
+    is left. A stream that runs to its end is `completed`; only an exception or a chunk whose `Delta` says so is an error.
+
+    Args:
+        stream: any iterable or async iterable of chunks: str, bytes, dict or object.
+        provider: `gen_ai.provider.name`; the name of a third-party provider brings its reader.
+        model: the requested model.
+        operation: `gen_ai.operation.name`.
+        read: maps a chunk to what it said; default: text is text, and common shapes are understood.
+
+    Raises:
+        ConfigError: `stream` is neither, or `provider` is empty.
+    """
+    is_async = hasattr(stream, "__aiter__")
+    if not is_async and not hasattr(stream, "__iter__"):
+        raise ConfigError(f"observe({stream!r}): allowed is an iterable or an async iterable of chunks")
+    if not provider or not isinstance(provider, str):
+        raise ConfigError(f"observe(provider={provider!r}): allowed is the provider's name, such as 'acme'")
+    call = _open(provider, model, operation, read)
+    return ObservedAsync(stream, call) if is_async else Observed(stream, call)
+
+
+def _open(provider: str, model: str | None, operation: str, read: Callable[[Any], Delta] | None) -> Call | None:
+    runtime = _api.runtime()
+    if runtime is None or runtime.guard.is_off:
+        return None
+    known = None if read is not None else _registry.third_party_providers(runtime.guard).get(provider)
+    endpoint = (
+        known.endpoints[0]
+        if known is not None
+        else Endpoint(
+            name="observed", operation=operation, paths=(), read=read or read_anything, marker_is_reliable=False
+        )
+    )
+    request = Request(operation=operation, provider=provider, layer="manual", model=model)
+    return runtime.sessions.begin(
+        request,
+        endpoint=endpoint,
+        provider=known or Provider(name=provider, endpoints=(endpoint,)),
+        guard=runtime.guard,
+    )
+
+
+class Observed(Items[T]):
+    """An observed iterable: an iterator over its chunks, and a context manager."""
+
+    __slots__ = ()
+
+    def __init__(self, stream: Iterable[T], call: Call | None) -> None:
+        super().__init__(iter(stream), lambda: call)
+        _returned(call)
+
+    def __enter__(self) -> Observed[T]:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+
+class ObservedAsync(AsyncItems[T]):
+    """An observed async iterable: an async iterator over its chunks, and an async context manager."""
+
+    __slots__ = ()
+
+    def __init__(self, stream: AsyncIterable[T], call: Call | None) -> None:
+        super().__init__(stream.__aiter__(), lambda: call)
+        _returned(call)
+
+    async def __aenter__(self) -> ObservedAsync[T]:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+
+def _returned(call: Call | None) -> None:
+    if call is not None:
+        call.session.headers(None, None)
+        call.session.returned()

@@ -1,0 +1,157 @@
+"""Whose call this is: the call in progress, the response that belongs to it, and who else has a say.
+
+The outermost layer that knows the vendor owns the session. While its SDK code runs, the call is current in a context
+variable, so that the HTTP layer below adds to it and opens nothing. The variable alone is not enough: a raw response
+may be parsed much later, in another task or thread, so the response carries the call as well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import weakref
+from collections.abc import Callable
+from contextvars import ContextVar, Token
+from threading import get_ident
+from types import TracebackType
+from typing import Any
+
+from opentelemetry import context as otel_context
+
+from streamspan._guard import Guard
+from streamspan._lifecycle import Lifecycle
+from streamspan._session import Session
+from streamspan.providers import Endpoint, Provider
+
+_EXTENSION = "streamspan"  # key in Response.extensions, a plain dict in every httpx and httpx2
+_SUPPRESSED = ("suppress_instrumentation", "suppress_language_model_instrumentation")
+
+_current: ContextVar[Call | None] = ContextVar("streamspan_call", default=None)
+
+
+class Call:
+    """A session and what the layers need to know about it.
+
+    Args:
+        session: the session.
+        endpoint, provider: what it reads.
+        context: OpenTelemetry context with the session's span, for the code below that makes HTTP spans.
+        lifecycle: where finalizers report to.
+        guard: the fence of the integration that owns it.
+    """
+
+    __slots__ = (
+        "_ambient",
+        "_owners",
+        "_token",
+        "context",
+        "endpoint",
+        "guard",
+        "hides",
+        "is_parsed",
+        "lifecycle",
+        "provider",
+        "session",
+    )
+
+    def __init__(
+        self,
+        session: Session,
+        *,
+        endpoint: Endpoint,
+        provider: Provider,
+        context: otel_context.Context,
+        lifecycle: Lifecycle,
+        guard: Guard,
+    ) -> None:
+        self.session = session
+        self.endpoint = endpoint
+        self.provider = provider
+        self.context = context
+        self.lifecycle = lifecycle
+        self.guard = guard
+        self.is_parsed = False
+        """The SDK parses the stream: the item tap reads it, and the byte tap only watches."""
+        self.hides: Callable[[Any], bool] | None = None
+        """Tells an item that only we asked for, and that the caller must not see."""
+        # An exception that was being handled when the call was made is not the caller's reason to close the stream.
+        self._ambient = id(sys.exc_info()[1])
+        self._owners: list[weakref.ref[Any]] = []
+
+    def owned_by(self, *owners: object) -> None:
+        """Remember the objects through which the caller holds the stream."""
+        self._owners.extend(weakref.ref(owner) for owner in owners)
+
+    def is_dropped(self) -> bool:
+        """Tell whether the caller can no longer reach the stream: one of its objects is gone already.
+
+        Weak references are cleared before finalizers run, so a close that a finalizer makes is told from the caller's.
+        """
+        return any(owner() is None for owner in self._owners)
+
+    def cause_of_closing(self) -> BaseException | None:
+        """Return the exception that is leaving the caller's code now, if that is why the stream is being closed."""
+        exc = sys.exc_info()[1]
+        return None if exc is None or id(exc) == self._ambient else exc
+
+    def request_id(self, headers: Any) -> str | None:
+        """Return the provider's request id from the response headers."""
+        for name in self.provider.request_id_headers:
+            if value := headers.get(name):
+                return str(value)
+        return None
+
+
+class Active:
+    """Makes a call current, and its span with it, while SDK or transport code runs; never while the caller's does."""
+
+    __slots__ = ("_call", "_context_token", "_token")
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    def __enter__(self) -> Call:
+        self._token: Token[Call | None] = _current.set(self._call)
+        self._context_token = otel_context.attach(self._call.context)
+        return self._call
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        otel_context.detach(self._context_token)
+        try:
+            _current.reset(self._token)
+        except ValueError:  # finished in another context than begun (a coroutine that was driven by hand)
+            _current.set(None)
+
+
+def current_call() -> Call | None:
+    """Return the call in progress in this thread or task."""
+    return _current.get()
+
+
+def mark(response: Any, call: Call) -> None:
+    """Note on an HTTP response whose it is."""
+    response.extensions[_EXTENSION] = call
+
+
+def call_of(response: Any) -> Call | None:
+    """Return the call that an HTTP response belongs to."""
+    extensions = getattr(response, "extensions", None)
+    return extensions.get(_EXTENSION) if type(extensions) is dict else None
+
+
+def is_suppressed() -> bool:
+    """Tell whether somebody asked that nothing be recorded here, as OpenTelemetry's exporters do."""
+    return any(otel_context.get_value(key) for key in _SUPPRESSED)
+
+
+def sync_reader() -> int:
+    """Name the thread that reads."""
+    return get_ident()
+
+
+def async_reader() -> int:
+    """Name the task that reads; by its id, for a session must not keep a task alive."""
+    try:
+        return id(asyncio.current_task())
+    except RuntimeError:  # not asyncio (trio)
+        return get_ident()

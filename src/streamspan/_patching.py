@@ -1,0 +1,111 @@
+"""Patches: made when a module is imported, undone exactly, dormant when somebody has patched on top.
+
+The only module that knows wrapt. What is patched, and with what, is told by the integrations.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import wrapt
+
+Wrapper: TypeAlias = Callable[[Any, Any, tuple[Any, ...], dict[str, Any]], Any]
+"""`wrapper(wrapped, instance, args, kwargs)`, as wrapt calls it."""
+
+_logger = logging.getLogger("streamspan")
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """One place to patch.
+
+    Args:
+        module: where it is; patched when this module is imported, or now if it is already.
+        name: dotted path inside the module.
+        wrapper: what is called instead.
+        is_optional: its absence is no news (a seam that only some versions have).
+    """
+
+    module: str
+    name: str
+    wrapper: Wrapper
+    is_optional: bool = False
+
+
+@dataclass(slots=True)
+class _Applied:
+    parent: Any
+    attribute: str
+    original: Any
+    replacement: Any
+
+
+class Patches:
+    """The patches of one integration, with their states for `doctor`."""
+
+    def __init__(self, patches: Iterable[Patch]) -> None:
+        self.patches = tuple(patches)
+        self.is_active = False
+        self.missing: list[Patch] = []
+        self._applied: dict[Patch, _Applied] = {}
+        self._hooked: set[str] = set()
+
+    def apply(self) -> None:
+        """Patch what is imported, and the rest when it is imported; or wake up what had gone dormant."""
+        self.is_active = True
+        for module in dict.fromkeys(patch.module for patch in self.patches):
+            if module not in self._hooked:
+                self._hooked.add(module)
+                wrapt.register_post_import_hook(self._imported, module)
+            elif module in sys.modules:
+                self._imported(sys.modules[module])
+
+    def undo(self) -> None:
+        """Restore every original; a patch that somebody has patched over stays in place and does nothing."""
+        self.is_active = False
+        for patch, applied in list(self._applied.items()):
+            if applied.parent.__dict__.get(applied.attribute) is applied.replacement:
+                setattr(applied.parent, applied.attribute, applied.original)
+                del self._applied[patch]
+
+    def is_applied(self, patch: Patch) -> bool:
+        """Tell whether a patch is in place."""
+        return patch in self._applied
+
+    def _imported(self, module: Any) -> None:
+        # An exception in here would break the application's import.
+        if not self.is_active:
+            return
+        for patch in self.patches:
+            if patch.module == module.__name__ and patch not in self._applied:
+                self._apply(patch, module)
+
+    def _apply(self, patch: Patch, module: Any) -> None:
+        try:
+            parent, attribute, original = wrapt.resolve_path(module, patch.name)
+        except (AttributeError, TypeError):
+            self.missing.append(patch)
+            if not patch.is_optional:
+                _logger.warning(
+                    "streamspan: %s has no %s; what goes through it is not recorded (`streamspan doctor` says more)",
+                    patch.module,
+                    patch.name,
+                )
+            return
+        if attribute not in parent.__dict__:
+            parent = next((base for base in getattr(parent, "__mro__", ()) if attribute in base.__dict__), parent)
+        replacement = wrapt.FunctionWrapper(original, self._switchable(patch.wrapper))
+        setattr(parent, attribute, replacement)
+        self._applied[patch] = _Applied(parent, attribute, original, replacement)
+
+    def _switchable(self, wrapper: Wrapper) -> Wrapper:
+        def switchable(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            if not self.is_active:
+                return wrapped(*args, **kwargs)
+            return wrapper(wrapped, instance, args, kwargs)
+
+        return switchable

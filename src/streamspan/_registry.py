@@ -1,0 +1,81 @@
+"""Which libraries can be instrumented, and which providers third parties have added."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from functools import partial
+from importlib.metadata import entry_points
+
+from streamspan._config import Config, ConfigError
+from streamspan._guard import Guard
+from streamspan.integrations import Integration, httpx, stainless
+from streamspan.providers import Provider
+from streamspan.providers.openai import OPENAI
+
+_logger = logging.getLogger("streamspan")
+
+_OPENAI_SDK = stainless.Sdk(
+    name="openai",
+    provider=OPENAI,
+    clients={
+        "AzureOpenAI": "azure.ai.openai",
+        "AsyncAzureOpenAI": "azure.ai.openai",
+        "BedrockOpenAI": "aws.bedrock",
+        "AsyncBedrockOpenAI": "aws.bedrock",
+    },
+)
+
+INTEGRATIONS: tuple[Integration, ...] = (
+    Integration("openai", "openai", "1.66", partial(stainless.patches, _OPENAI_SDK), helpers=("httpx", "httpx2")),
+    Integration("httpx", "httpx", "0.23", partial(httpx.patches, "httpx")),
+    Integration("httpx2", "httpx2", "2.0", partial(httpx.patches, "httpx2")),
+)
+"""Every integration, by the order in which they are listed."""
+
+
+def known_names() -> list[str]:
+    """Return the names that `libraries=` and the environment lists may use."""
+    return [integration.name for integration in INTEGRATIONS]
+
+
+def selected(config: Config, libraries: Iterable[str] | None) -> list[Integration]:
+    """Return the integrations that are wanted, with the helpers that they need.
+
+    Raises:
+        ConfigError: `libraries` names one that there is not. An unknown name in the environment only warns.
+    """
+    known = {integration.name: integration for integration in INTEGRATIONS}
+    if libraries is not None:
+        if isinstance(libraries, str):
+            raise ConfigError(f"libraries={libraries!r}: allowed is a list of names, such as [{libraries!r}]")
+        wanted = list(libraries)
+        if unknown := [name for name in wanted if name not in known]:
+            raise ConfigError(f"unknown libraries {', '.join(map(repr, unknown))}; known: {', '.join(known)}")
+    else:
+        wanted = _warned(config.libraries, known, "STREAMSPAN_LIBRARIES") if config.libraries else list(known)
+    excluded = set(_warned(config.exclude, known, "STREAMSPAN_EXCLUDE"))
+    names = [name for name in wanted if name not in excluded]
+    # A library left out by name is still patched where another one needs it: it then only adds to that one's calls.
+    helpers = {helper for name in names for helper in known[name].helpers}
+    return [known[name] for name in known if name in names or name in helpers]
+
+
+def _warned(names: Iterable[str], known: Iterable[str], variable: str) -> list[str]:
+    names = list(names)
+    for name in names:
+        if name not in known:
+            _logger.warning("%s names %r, which there is not; known: %s", variable, name, ", ".join(known))
+    return [name for name in names if name in known]
+
+
+def third_party_providers(guard: Guard) -> dict[str, Provider]:
+    """Load the providers of the entry-point group `streamspan.providers`, by name; one that fails is a warning."""
+    providers: dict[str, Provider] = {}
+    for entry_point in entry_points(group="streamspan.providers"):
+        loaded = guard.call(entry_point.load)
+        if isinstance(loaded, Provider):
+            providers.setdefault(loaded.name, loaded)
+        elif loaded is not None:
+            _logger.warning("streamspan: provider %r is no streamspan Provider but %r", entry_point.name, loaded)
+    return providers

@@ -1,0 +1,333 @@
+"""One streaming session as a state machine: facts in, one ending out.
+
+Knows clocks, counts and endings. Refuses to know sockets, vendors and OpenTelemetry: the clock, the reader of
+chunks and the observer are passed in.
+
+                                     chunk               marker
+        requested ──headers──► open ──────► streaming ──────────► finished
+            │                   │               │  └──error chunk──► faulted
+            └───────────────────┴───────────────┴─────────┬─────────────┘
+                                    any ending signal: first one wins
+                                                          ▼
+                                                        ended
+
+What an ending signal means depends on the state it meets; `ENDINGS` is the whole rule. After the terminal marker
+nothing can spoil a stream any more (reference: a caller who closes after the end event has not cancelled), and
+after an error event nothing can mend it.
+
+The chunk path is two calls, made by a tap:
+
+    pull()          before the read: the last chunk is read for its content now, in the shadow of the next wait
+    arrived(chunk)  after the read: one clock reading and two stores, then the caller has the chunk
+
+Any thread, task, finalizer or exit hook may end a session; `_claim` lets exactly one of them through without a lock
+(a finalizer may run in the middle of any other code of the same thread, so a lock could dead-lock).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+from streamspan._answer import OutputSink
+from streamspan._endings import BEFORE_CHUNKS, CANCEL_REASONS, ENDINGS, NOTICED_LATE, UNFINISHED, Signal, State
+from streamspan._records import TEXT, Delta, Ending, Failure, Outcome, ProviderError, Request
+from streamspan._timeline import Timeline
+
+_NOTHING: Any = object()
+_TRUNCATED = "the stream ended without its terminal marker"
+
+
+class Observer(Protocol):
+    """Who listens to a session. Called at most once per chunk, and never before the caller has the chunk."""
+
+    chunk: Callable[[int], object] | None
+    """Takes the arrival of a chunk on the session's clock; None when nobody wants to know."""
+
+    def ended(self, session: Session) -> None:
+        """Take the finished session; called exactly once, unless the session was forgotten after a fork."""
+
+    def forgotten(self) -> None:
+        """Take back what was counted for a session that belongs to the parent process."""
+
+
+class Session(Timeline):
+    """One model response, from the call to its ending.
+
+    Args:
+        request: what was asked.
+        clock: monotonic nanoseconds.
+        observer: who listens.
+        read: pure reader of a chunk, to one `Delta` or to several where a chunk is a piece of the wire. A fault in it
+            must be fenced by the caller.
+        started_unix_ns: wall clock of the call.
+        stall_ns: wait that counts as a stall.
+        chunk_budget: most chunk records to keep; 0 for none.
+        marker_is_reliable: whether a stream without its terminal marker was cut short. If not, the end of the stream
+            is the marker.
+        has_finish_reasons: whether each choice is due a finish reason.
+        output: who assembles the content, if it is captured.
+        text_of: shortcut for the commonest chunk: the text (not empty) of choice 0 if that is all there is in it.
+
+    `reader` is the thread or task that is inside a read now, 0 if none is. `was_done` tells whether the marker that an
+    SDK keeps to itself (`[DONE]`) has been on the wire; a tap on the bytes sets it.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_carried_wait_ns",
+        "_claim_token",
+        "_clock",
+        "_has_returned",
+        "_idle_since",
+        "_marker_is_reliable",
+        "_pending",
+        "_pulled_at",
+        "arrived_at",
+        "ending",
+        "fault",
+        "is_ended",
+        "observer",
+        "read",
+        "reader",
+        "request_id",
+        "state",
+        "was_done",
+    )
+
+    def __init__(
+        self,
+        request: Request,
+        *,
+        clock: Callable[[], int],
+        observer: Observer,
+        read: Callable[[Any], Delta | Iterable[Delta]],
+        started_unix_ns: int,
+        stall_ns: int = 5_000_000_000,
+        chunk_budget: int = 32,
+        marker_is_reliable: bool = True,
+        has_finish_reasons: bool = True,
+        output: OutputSink | None = None,
+        text_of: Callable[[Any], str | None] | None = None,
+    ) -> None:
+        now = clock()
+        super().__init__(
+            request,
+            started_at=now,
+            started_unix_ns=started_unix_ns,
+            stall_ns=stall_ns,
+            chunk_budget=chunk_budget,
+            on_chunk=observer.chunk if request.is_stream else None,
+            has_finish_reasons=has_finish_reasons,
+            output=output,
+            text_of=text_of,
+        )
+        self.read = read
+        self.observer = observer
+        self._clock = clock
+        self._marker_is_reliable = marker_is_reliable
+        self._pulled_at = self._idle_since = self.arrived_at = now
+        self.state = State.REQUESTED
+        self.ending: Ending | None = None
+        self.is_ended = False
+        self.fault: ProviderError | None = None
+        self._claim_token = [True]
+        self.reader = 0
+        self.was_done: Callable[[], bool] | None = None
+        self._has_returned = False
+        self._pending = _NOTHING
+        self._carried_wait_ns = 0
+        self.request_id: str | None = None
+
+    # --- before the stream ---------------------------------------------------------------------------------------
+
+    def attempt(self) -> None:
+        """An HTTP request is about to be sent: if an earlier one failed, this is a resend."""
+        self.attempt_made(self._clock())
+
+    def attempt_failed(self, status_code: int | None, error_type: str | None) -> None:
+        """An HTTP request failed, by its status or before it had one."""
+        self.attempt_lost(self._clock(), status_code, error_type)
+
+    def headers(self, status_code: int | None, request_id: str | None) -> None:
+        """The response headers have arrived."""
+        if self.headers_at is None:
+            self.headers_at = self._clock()
+        self.status_code = status_code
+        self.request_id = request_id or None
+        if self.state is State.REQUESTED:
+            self.state = State.OPEN
+
+    def returned(self) -> None:
+        """The call has returned to the caller: its time belongs to the first wait, what follows to the caller."""
+        now = self._clock()
+        self._carried_wait_ns += now - self._pulled_at
+        self._idle_since = self._pulled_at = now
+        self._has_returned = True
+
+    # --- the chunk path ------------------------------------------------------------------------------------------
+
+    def pull(self, reader: int) -> None:
+        """The caller asks for the next chunk; `reader` names the thread or task that will wait for it (not 0)."""
+        now = self._clock()
+        self.consumer_ns += now - self._idle_since
+        pulled_at, self._pulled_at = self._pulled_at, now
+        self.reader = reader
+        chunk, self._pending = self._pending, _NOTHING
+        if chunk is not _NOTHING:
+            self._read(chunk, pulled_at)
+
+    def arrived(self, chunk: Any) -> None:
+        """A chunk is there; it is read for its content later, so that the caller has it now."""
+        self._idle_since = self.arrived_at = self._clock()
+        self._pending = chunk
+        self.reader = 0
+
+    def settle(self) -> None:
+        """Read the chunk that arrived last, if that is still to do."""
+        chunk, self._pending = self._pending, _NOTHING
+        if chunk is not _NOTHING:
+            self._read(chunk, self._pulled_at)
+
+    def _read(self, chunk: Any, pulled_at: int) -> None:
+        at_ns = self.arrived_at
+        wait = at_ns - pulled_at + self._carried_wait_ns
+        text = self._shortcut(chunk) if self._shortcut is not None else None
+        if text is not None:
+            self._carried_wait_ns = 0
+            self.take_text(text)
+            self.count(at_ns, wait, len(text), 0, TEXT)
+            return
+        delta = self.read(chunk)
+        if type(delta) is Delta:
+            self._carried_wait_ns = 0
+            self.take_chunk(delta, at_ns, wait)
+            return
+        # A piece of the wire: any number of events. Where there is none (keep-alive, half an event), the wait goes on.
+        self._carried_wait_ns = wait
+        for each in delta:  # type: ignore[union-attr] # Delta has no subclasses
+            wait, self._carried_wait_ns = self._carried_wait_ns, 0
+            self.take_chunk(each, at_ns, wait)
+
+    def leftover(self, rest: Any) -> None:
+        """Read what the reader still holds when the stream is over; it arrived with the last piece."""
+        for delta in self.read(rest):  # type: ignore[union-attr] # only wire readers hold anything back
+            self.take_chunk(delta, self.arrived_at, 0)
+
+    def answered(self, response: Any) -> None:
+        """The whole answer of a call without a stream is there: read it, and end."""
+        now = self._clock()
+        if self.headers_at is None:
+            self.headers_at = now
+        deltas = self.read(response)
+        for delta in (deltas,) if isinstance(deltas, Delta) else deltas:
+            self.take(delta)
+        if self.state is not State.FAULTED:
+            self.state = State.FINISHED
+        self._end(Signal.EXHAUSTED, now)
+
+    # --- what the stream says about itself -----------------------------------------------------------------------
+
+    def first_chunk(self, at_ns: int) -> None:
+        """The first chunk is there."""
+        super().first_chunk(at_ns)
+        if self.state in BEFORE_CHUNKS:
+            self.state = State.STREAMING
+
+    def marked(self) -> None:
+        """The terminal marker was seen."""
+        if self.state in UNFINISHED:
+            self.state = State.FINISHED
+
+    def faulted(self, error: ProviderError) -> None:
+        """The provider reported a failure inside the stream."""
+        if self.fault is None:
+            self.fault = error
+        if not self.is_ended:
+            self.state = State.FAULTED
+
+    # --- endings -------------------------------------------------------------------------------------------------
+
+    def exhausted(self) -> None:
+        """The stream has nothing more to give and raised nothing."""
+        now = self._clock()
+        self.settle()
+        if not self._marker_is_reliable or (self.was_done is not None and self.was_done()):
+            self.marked()
+        self._end(Signal.EXHAUSTED, now)
+
+    def failed(self, failure: Failure) -> None:
+        """A read, or the call itself, raised."""
+        now = self._clock()
+        self.settle()
+        self._end(Signal.TIMED_OUT if failure.is_timeout else Signal.FAILED, now, failure=failure)
+
+    def closed(self, cause: str | None = None) -> None:
+        """The caller closed the stream, because of an exception of type `cause` in its own code if that is given."""
+        now = self._clock()
+        self.settle()
+        self._end(Signal.CLOSED, now, cause=cause)
+
+    def stopped(self, signal: Signal) -> None:
+        """The caller stopped it in another way than by closing, or nobody can read it any more."""
+        now = self._clock()
+        self.settle()
+        self._end(signal, self._last_moved_at() if signal in NOTICED_LATE else now)
+
+    def forget(self) -> None:
+        """End without telling anybody: the session belongs to the process that this one was forked from."""
+        if self._claim():
+            self.is_ended = True
+            self.state = State.ENDED
+
+    def _last_moved_at(self) -> int:
+        return max(self.arrived_at, self.headers_at or 0)
+
+    def _claim(self) -> bool:
+        try:
+            return self._claim_token.pop()
+        except IndexError:
+            return False
+
+    def _end(self, signal: Signal, at_ns: int, *, failure: Failure | None = None, cause: str | None = None) -> None:
+        if not self._claim():
+            return
+        self._close_the_books(at_ns)
+        outcome = ENDINGS[self.state, signal]
+        self.ending = self._ending(outcome, signal, at_ns, failure, cause)
+        self.is_ended = True
+        self.state = State.ENDED
+        self.observer.ended(self)
+
+    def _ending(
+        self, outcome: Outcome, signal: Signal, at_ns: int, failure: Failure | None, cause: str | None
+    ) -> Ending:
+        if outcome == "cancelled":
+            return Ending(outcome, at_ns, cancel_reason=CANCEL_REASONS[signal], cancel_exception=cause)
+        if outcome == "truncated":
+            return Ending(outcome, at_ns, error_type="truncated", error_message=_TRUNCATED)
+        if outcome == "completed":
+            return Ending(outcome, at_ns)
+        if self.fault is not None:  # the provider's own word for it beats the exception that the SDK made of it
+            error_type, message = self.fault.type, self.fault.message
+            if failure is not None:
+                return Ending(outcome, at_ns, None, None, error_type, message or failure.message, failure.exception)
+            return Ending(outcome, at_ns, None, None, error_type, message)
+        assert failure is not None
+        return Ending(outcome, at_ns, None, None, failure.type, failure.message, failure.exception)
+
+    def _close_the_books(self, at_ns: int) -> None:
+        """Give the time since the last chunk to whom it belongs."""
+        if self._has_returned and not self.reader:
+            self.consumer_ns += max(0, at_ns - self._idle_since)
+            self.provider_ns += self._carried_wait_ns
+            return
+        wait = max(0, at_ns - self._pulled_at) + self._carried_wait_ns
+        self.provider_ns += wait
+        if self.chunk_count and wait >= self._stall_ns:
+            self.stalled(self.chunk_count, wait, at_ns)
+
+    @property
+    def finish_reasons(self) -> tuple[str, ...]:
+        """The provider's finish reasons by choice; `error` where one was due and never came."""
+        return self.reasons(is_started=self.headers_at is not None or self.chunk_count > 0)

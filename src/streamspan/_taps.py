@@ -1,0 +1,197 @@
+"""Iterators around the items of a stream: deliver first, observe second, and notice every ending.
+
+One class per colour, and they differ by the word `await`. They are classes and not generators on purpose: a
+generator between the SDK and the caller makes asyncio's finalizer log "asynchronous generator is already running".
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Generator
+from typing import Any, TypeVar
+
+from streamspan._cancellation import is_timeout
+from streamspan._endings import Signal
+from streamspan._failures import describe, qualified_name
+from streamspan._ownership import Call, async_reader, sync_reader
+from streamspan._records import Failure
+
+T = TypeVar("T")
+
+
+def tell(call: Call, exc: BaseException) -> None:
+    """Tell the session what an exception that came out of a call or a read means for it."""
+    session = call.session
+    if session.is_ended:
+        return
+    if isinstance(exc, StopIteration | StopAsyncIteration):
+        session.exhausted()
+    elif isinstance(exc, asyncio.CancelledError):
+        if is_timeout(exc):
+            session.failed(Failure(qualified_name(asyncio.TimeoutError), str(exc), is_timeout=True, exception=exc))
+        else:
+            session.stopped(Signal.TASK_CANCELLED)
+    elif isinstance(exc, KeyboardInterrupt | SystemExit):
+        session.stopped(Signal.INTERRUPTED)
+    elif isinstance(exc, GeneratorExit):
+        told_closed(call)
+    elif isinstance(exc, Exception):
+        session.failed(describe(exc))
+    elif qualified_name(type(exc)) == "trio.Cancelled":
+        session.stopped(Signal.TASK_CANCELLED)
+    else:
+        session.stopped(Signal.INTERRUPTED)
+
+
+def told_closed(call: Call) -> None:
+    """Tell the session that its stream was closed: by the caller, or by the finalizer of an object it let go of."""
+    session = call.session
+    if session.is_ended:
+        return
+    if call.is_dropped():
+        call.lifecycle.dropped(session)
+        return
+    cause = call.cause_of_closing()
+    if isinstance(cause, asyncio.CancelledError | KeyboardInterrupt | SystemExit):
+        tell(call, cause)
+    elif cause is None or isinstance(cause, GeneratorExit | StopIteration | StopAsyncIteration):
+        session.closed()
+    else:
+        session.closed(qualified_name(type(cause)))
+
+
+class _Tap:
+    """What both colours share: finding the call at the first read, and the fences around what is ours."""
+
+    __slots__ = ("_call", "_find", "_hides", "_items", "_pull", "_session")
+
+    def __init__(self, items: Any, find: Callable[[], Call | None]) -> None:
+        self._items = items
+        self._find = find
+        self._call: Call | None = None
+        self._session: Any = None
+        self._hides: Callable[[Any], bool] | None = None
+
+    def _resolve(self) -> None:
+        """Find out whose items these are; not before the first read, for an SDK may make its iterator too early."""
+        find, self._find = self._find, _found
+        call = find()
+        if call is None:
+            return
+        call.is_parsed = True
+        self._call = call
+        self._session = call.session
+        self._hides = call.hides
+        self._pull = call.guard.wrap(call.session.pull)
+
+    def _tell(self, exc: BaseException) -> None:
+        call = self._call
+        if call is not None:
+            call.guard.call(tell, call, exc)
+
+    def _is_hidden(self, item: Any) -> bool:
+        call = self._call
+        return call is not None and bool(call.guard.call(self._hides, item))  # type: ignore[arg-type] # only if set
+
+    def __getattr__(self, name: str) -> Any:
+        # Whatever else the SDK's own iterator offers.
+        return getattr(self._items, name)
+
+    def __del__(self) -> None:
+        call = self._call
+        if call is not None and not call.session.is_ended:
+            call.lifecycle.dropped(call.session)
+
+
+def _found() -> None:
+    return None
+
+
+class Items(_Tap, Generator[T, Any, Any]):
+    """The items of a synchronous stream."""
+
+    __slots__ = ()
+
+    def __next__(self) -> T:
+        if self._find is not _found:
+            self._resolve()
+        session = self._session
+        if session is None or session.is_ended:
+            return next(self._items)  # type: ignore[no-any-return] # the SDK's items
+        while True:
+            self._pull(sync_reader())
+            try:
+                item: T = next(self._items)
+            except BaseException as exc:
+                self._tell(exc)
+                raise
+            session.arrived(item)
+            if self._hides is None or not self._is_hidden(item):
+                return item
+
+    def __iter__(self) -> Items[T]:
+        return self
+
+    def send(self, value: Any) -> T:
+        """Send into the SDK's generator; only `None` is ever sent by a `for`."""
+        return self.__next__() if value is None else self._items.send(value)
+
+    def throw(self, *args: Any) -> T:
+        """Throw into the SDK's generator."""
+        try:
+            return self._items.throw(*args)  # type: ignore[no-any-return]
+        except BaseException as exc:
+            self._tell(exc)
+            raise
+
+    def close(self) -> None:
+        """Close the SDK's generator; what it closes in turn has told the session already."""
+        try:
+            self._items.close()
+        finally:
+            self._tell(GeneratorExit())
+
+
+class AsyncItems(_Tap, AsyncGenerator[T, Any]):
+    """The items of an asynchronous stream."""
+
+    __slots__ = ()
+
+    async def __anext__(self) -> T:
+        if self._find is not _found:
+            self._resolve()
+        session = self._session
+        if session is None or session.is_ended:
+            return await self._items.__anext__()  # type: ignore[no-any-return] # the SDK's items
+        while True:
+            self._pull(async_reader())
+            try:
+                item: T = await self._items.__anext__()
+            except BaseException as exc:
+                self._tell(exc)
+                raise
+            session.arrived(item)
+            if self._hides is None or not self._is_hidden(item):
+                return item
+
+    def __aiter__(self) -> AsyncItems[T]:
+        return self
+
+    async def asend(self, value: Any) -> T:
+        """Send into the SDK's generator; only `None` is ever sent by an `async for`."""
+        return await (self.__anext__() if value is None else self._items.asend(value))
+
+    async def athrow(self, *args: Any) -> T:
+        """Throw into the SDK's generator."""
+        try:
+            return await self._items.athrow(*args)  # type: ignore[no-any-return]
+        except BaseException as exc:
+            self._tell(exc)
+            raise
+
+    async def aclose(self) -> None:
+        """Close the SDK's generator; what it closes in turn has told the session already."""
+        try:
+            await self._items.aclose()
+        finally:
+            self._tell(GeneratorExit())

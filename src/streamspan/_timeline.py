@@ -1,0 +1,205 @@
+"""When things arrived: the clocks and counts of one stream, in constant memory.
+
+Knows time as numbers that it is given. Refuses to know what a stream is, why it ends, and where the clock comes from.
+All clocks are nanoseconds of the session's clock; the properties that are told to people are seconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from streamspan._answer import Answer, OutputSink
+from streamspan._arrivals import Arrivals, Waits
+from streamspan._records import REASONING, ChunkRecord, Delta, Request, Retry, Stall
+
+_MOST_STALLS = 8
+_MOST_RETRIES = 16
+
+
+class Timeline(Answer):
+    """The answer of a session on its clock.
+
+    Args:
+        request, has_finish_reasons, output, text_of: as `Answer`.
+        started_at: the session's clock at the call.
+        started_unix_ns: the wall clock at the call.
+        stall_ns: wait that counts as a stall.
+        chunk_budget: most chunk records to keep; 0 for none.
+        on_chunk: takes the arrival of each chunk; None when nobody wants to know.
+    """
+
+    __slots__ = (
+        "_arrivals",
+        "_failed_attempt",
+        "_first_output_characters",
+        "_last_output_at",
+        "_on_chunk",
+        "_stall_ns",
+        "chunk_count",
+        "consumer_ns",
+        "first_answer_at",
+        "first_chunk_at",
+        "first_output_at",
+        "first_output_index",
+        "first_output_kinds",
+        "headers_at",
+        "output_chunk_count",
+        "provider_ns",
+        "resend_count",
+        "retries",
+        "stall_count",
+        "stall_ns",
+        "stalls",
+        "started_at",
+        "started_unix_ns",
+        "status_code",
+        "waits",
+    )
+
+    def __init__(
+        self,
+        request: Request,
+        *,
+        started_at: int,
+        started_unix_ns: int,
+        stall_ns: int,
+        chunk_budget: int,
+        on_chunk: Callable[[int], object] | None,
+        has_finish_reasons: bool,
+        output: OutputSink | None,
+        text_of: Callable[[Any], str | None] | None,
+    ) -> None:
+        super().__init__(request, has_finish_reasons=has_finish_reasons, output=output, text_of=text_of)
+        self.started_at = started_at
+        self.started_unix_ns = started_unix_ns
+        self._stall_ns = stall_ns
+        self._on_chunk = on_chunk
+        self._failed_attempt: tuple[int, int | None, str | None] | None = None
+        self.retries: list[Retry] = []
+        self.resend_count = 0
+        self.status_code: int | None = None
+        self.headers_at: int | None = None
+        self.first_chunk_at: int | None = None
+        self.first_output_at: int | None = None
+        self.first_output_index = 0
+        self.first_output_kinds = 0
+        self._first_output_characters = 0
+        self.first_answer_at: int | None = None
+        self._last_output_at = 0
+        self.chunk_count = 0
+        self.output_chunk_count = 0
+        self.provider_ns = 0
+        self.consumer_ns = 0
+        self.stall_count = 0
+        self.stall_ns = 0
+        self.stalls: list[Stall] = []
+        self._arrivals = Arrivals(chunk_budget) if chunk_budget and request.is_stream else None
+        self.waits = Waits() if request.is_stream else None
+
+    def attempt_made(self, at_ns: int) -> None:
+        """Note that a request is sent: a resend if an earlier one failed."""
+        failed, self._failed_attempt = self._failed_attempt, None
+        if failed is None:
+            return
+        failed_at, status_code, error_type = failed
+        self.resend_count += 1
+        if len(self.retries) == _MOST_RETRIES:
+            del self.retries[_MOST_RETRIES // 2]  # the first ones and the latest tell most
+        self.retries.append(Retry(self.resend_count, failed_at, (at_ns - failed_at) / 1e9, status_code, error_type))
+
+    def attempt_lost(self, at_ns: int, status_code: int | None, error_type: str | None) -> None:
+        """Note that a request failed, by its status or before it had one."""
+        self._failed_attempt = (at_ns, status_code, error_type)
+        self.status_code = status_code
+
+    def take_chunk(self, delta: Delta, at_ns: int, wait: int) -> None:
+        """Take one chunk that arrived after a wait."""
+        characters, thoughts = self.character_count, self.reasoning_count
+        kinds = self.take(delta)
+        if self.waits is None:  # a whole answer that came through the byte tap is no chunk
+            self.provider_ns += wait
+            return
+        self.count(at_ns, wait, self.character_count - characters, self.reasoning_count - thoughts, kinds)
+
+    def count(self, at_ns: int, wait: int, characters: int, thoughts: int, kinds: int) -> None:
+        """Count one chunk. Every chunk passes here, so what is rare stands in other functions."""
+        index = self.chunk_count
+        self.chunk_count = index + 1
+        self.provider_ns += wait
+        if index:
+            self.waits.add(wait)  # type: ignore[union-attr] # only streams are counted
+            if wait >= self._stall_ns:
+                self.stalled(index, wait, at_ns)
+        else:
+            self.first_chunk(at_ns)
+        if kinds:
+            self.output_chunk_count += 1
+            self._last_output_at = at_ns
+            if self.first_answer_at is None:
+                self._first_output(index, at_ns, kinds)
+        if self._arrivals is not None:
+            self._arrivals.add(characters, thoughts, kinds, wait, at_ns)
+        if self._on_chunk is not None:
+            self._on_chunk(at_ns)
+
+    def first_chunk(self, at_ns: int) -> None:
+        """Note the first chunk of any kind."""
+        self.first_chunk_at = at_ns
+
+    def _first_output(self, index: int, at_ns: int, kinds: int) -> None:
+        """Note the first output of any kind, and the first that is no reasoning."""
+        if self.first_output_at is None:
+            self.first_output_at = at_ns
+            self.first_output_index = index
+            self.first_output_kinds = kinds
+            self._first_output_characters = self.character_count + self.reasoning_count
+        if kinds != REASONING:
+            self.first_answer_at = at_ns
+
+    def stalled(self, index: int, wait: int, at_ns: int) -> None:
+        """Note a wait of at least the stall limit; the longest are kept."""
+        self.stall_count += 1
+        self.stall_ns += wait
+        self.stalls.append(Stall(index, at_ns, wait / 1e9))
+        if len(self.stalls) > _MOST_STALLS:
+            self.stalls.remove(min(self.stalls, key=lambda stall: stall.seconds))
+
+    # --- what there is to tell -----------------------------------------------------------------------------------
+
+    def seconds_to(self, at_ns: int | None) -> float | None:
+        """Return the seconds from the call to a moment of the session's clock."""
+        return None if at_ns is None else (at_ns - self.started_at) / 1e9
+
+    def unix_ns(self, at_ns: int) -> int:
+        """Return the wall clock of a moment of the session's clock."""
+        return self.started_unix_ns + at_ns - self.started_at
+
+    def chunk_records(self, most: int | None = None) -> list[ChunkRecord]:
+        """Return the chunk records, merged down to `most` of them."""
+        return [] if self._arrivals is None else self._arrivals.records(most)
+
+    @property
+    def window(self) -> float:
+        """Seconds from the first to the last chunk with output; 0.0 with fewer than two of them."""
+        if self.first_output_at is None:
+            return 0.0
+        return (self._last_output_at - self.first_output_at) / 1e9
+
+    @property
+    def output_rate(self) -> float | None:
+        """Tokens per second over the window, from the provider's own counts; None where that is undefined.
+
+        The first token opens the window and is no part of the rate: (N - 1) / window, as in the field's inter-token
+        latency. Reasoning tokens count only when the reasoning was streamed, or their time is not in the window.
+        """
+        tokens = self.usage.get("output_tokens", 0)
+        if not self.reasoning_count:
+            tokens -= self.usage.get("reasoning.output_tokens", 0)
+        return (tokens - 1) / self.window if tokens > 1 and self.window > 0 else None
+
+    @property
+    def character_rate(self) -> float | None:
+        """Characters after the first chunk with output per second of the window; None where that is undefined."""
+        characters = self.character_count + self.reasoning_count - self._first_output_characters
+        return characters / self.window if characters > 0 and self.window > 0 else None

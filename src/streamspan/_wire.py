@@ -1,0 +1,81 @@
+"""From the bytes of a response to deltas, for streams that no SDK parses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from streamspan._decoders import NDJSONDecoder, SSEDecoder, content_decoder
+from streamspan._records import Delta
+from streamspan.providers import Endpoint
+
+FLUSH: Any = object()
+"""Stands for the end of the bytes."""
+
+_MOST_JSON_BYTES = 4 * 1024 * 1024
+
+
+class WireReader:
+    """Reads the pieces of one response body in whatever way they were cut.
+
+    Args:
+        endpoint: who reads the payloads.
+        content_type, content_encoding: of the response.
+        is_stream: whether the body is a stream of events, or one JSON answer.
+    """
+
+    def __init__(self, endpoint: Endpoint, content_type: str, content_encoding: str, is_stream: bool) -> None:
+        self._endpoint = endpoint
+        self._content = content_decoder(content_encoding) if content_encoding else None
+        self._is_opaque = bool(content_encoding) and self._content is None
+        self._split = self._splitter(content_type, is_stream)
+
+    def _splitter(self, content_type: str, is_stream: bool) -> Any:
+        if not is_stream:
+            return _Whole()
+        return NDJSONDecoder() if "ndjson" in content_type else SSEDecoder()
+
+    def read(self, data: Any) -> Iterable[Delta]:
+        """Return what the next piece of the body says; `FLUSH` for what is left at its end."""
+        if self._is_opaque:
+            return ()
+        if data is FLUSH:
+            return list(self._deltas(self._split.flush()))
+        return list(self._deltas(self._split.feed(data if self._content is None else self._content.decode(data))))
+
+    def _deltas(self, events: Iterable[Any]) -> Iterator[Delta]:
+        for event in events:
+            if isinstance(event, str | bytes):
+                whole = self._endpoint.read_whole if isinstance(self._split, _Whole) else None
+                yield (whole or self._endpoint.read)(json.loads(event))
+            elif event.data == self._endpoint.done_data and event.data:
+                return  # the byte tap's tail says so too; it is no chunk, as it is none for the SDK
+            else:
+                yield self._event(event)
+
+    def _event(self, event: Any) -> Delta:
+        try:
+            payload = json.loads(event.data)
+        except ValueError:
+            return Delta()  # whoever reads it will say what is wrong with it
+        if self._endpoint.wants_event:
+            payload = {"event": event.event, "data": payload}
+        return self._endpoint.read(payload)
+
+
+class _Whole:
+    """Collects one JSON document, up to a size beyond which it is not worth reading."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+        self._size = 0
+
+    def feed(self, data: bytes) -> tuple[str, ...]:
+        self._size += len(data)
+        if self._size <= _MOST_JSON_BYTES:
+            self._pieces.append(data)
+        return ()
+
+    def flush(self) -> tuple[bytes, ...]:
+        return (b"".join(self._pieces),) if self._pieces and self._size <= _MOST_JSON_BYTES else ()

@@ -1,0 +1,139 @@
+"""`streamspan run`: a script or module, instrumented, and otherwise as `python` would run it.
+
+Knows what a program may rely on: `__main__`, `sys.argv`, `sys.path[0]`, exit status, its own traceback. Not by
+`runpy.run_path`: that takes `__main__` away at the end of the script, while its threads and exit hooks still run.
+"""
+
+from __future__ import annotations
+
+import builtins
+import importlib.util
+import io
+import runpy
+import sys
+from collections.abc import Callable
+from importlib.machinery import ModuleSpec
+from pathlib import Path
+from types import CodeType, ModuleType, TracebackType
+
+import streamspan
+from streamspan.cli._errors import CommandError
+
+
+def run(arguments: list[str]) -> int:
+    """Run the program that `arguments` name; leaves as the program leaves.
+
+    Raises:
+        CommandError: there is no such program.
+    """
+    if arguments[:1] == ["-m"]:
+        if len(arguments) == 1:
+            raise CommandError("-m needs the name of a module (see streamspan run --help)", 2)
+        return _go(lambda: _run_module(arguments[1], arguments[2:]))
+    if arguments[:1] == ["--"]:
+        arguments = arguments[1:]
+    if not arguments:
+        raise CommandError("a script, or -m and a module, is needed (see streamspan run --help)", 2)
+    if arguments[0].startswith("-"):
+        raise CommandError(f"unknown option {arguments[0]} (see streamspan run --help)", 2)
+    path = Path(arguments[0])
+    if not path.exists():
+        raise CommandError(f"there is no file {arguments[0]}", 2)
+    return _go(lambda: _run_path(path, arguments))
+
+
+def _go(program: Callable[[], None]) -> int:
+    streamspan.instrument()
+    try:
+        program()
+    except (SystemExit, CommandError):
+        raise
+    except BaseException as exc:
+        # The hook that is in place when the program has failed, which may be the program's own, prints the traceback
+        # without the frames of this command; everything else is left to the interpreter.
+        hook, theirs = sys.excepthook, _without_ours(exc.__traceback__)
+
+        def show(kind: type[BaseException], value: BaseException, _: TracebackType | None) -> None:
+            hook(kind, value.with_traceback(theirs), theirs)
+
+        sys.excepthook = show
+        raise
+    return 0
+
+
+def _without_ours(traceback: TracebackType | None) -> TracebackType | None:
+    """Cut off the frames above the program; all of them where it has none, as after a syntax error."""
+    ours = {__file__, runpy.__file__, "<frozen runpy>"}
+    while traceback is not None and traceback.tb_frame.f_code.co_filename in ours:
+        traceback = traceback.tb_next
+    return traceback
+
+
+def _run_path(path: Path, arguments: list[str]) -> None:
+    sys.argv = arguments
+    if path.is_dir() or path.suffix in {".zip", ".pyz", ".pyc"}:
+        if path.suffix == ".pyc":
+            _put_on_path(str(path.resolve().parent))
+        else:
+            _put_on_path(None)  # `run_path` puts the directory or archive there itself
+        runpy.run_path(str(path), run_name="__main__")
+        return
+    _put_on_path(str(path.resolve().parent))
+    try:
+        with io.open_code(str(path)) as file:
+            source = file.read()
+    except OSError as exc:
+        raise CommandError(f"{path} cannot be read: {exc.strerror}", 2) from exc
+    main = _new_main(str(path), None)
+    _execute(compile(source, str(path), "exec", dont_inherit=True), main)
+
+
+def _run_module(name: str, arguments: list[str]) -> None:
+    sys.argv = ["-m", *arguments]  # what `python -m` shows while the packages above the module are imported
+    _put_on_path(str(Path.cwd()))
+    spec = _spec_of(name)
+    code = getattr(spec.loader, "get_code", lambda _: None)(spec.name)
+    if code is None:
+        raise CommandError(f"module {name} has no code that could be run", 2)
+    sys.argv[0] = spec.origin or name
+    _execute(code, _new_main(spec.origin, spec))
+
+
+def _spec_of(name: str) -> ModuleSpec:
+    try:
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.submodule_search_locations is not None:
+            name = f"{name}.__main__"
+            spec = importlib.util.find_spec(name)
+    except ModuleNotFoundError as exc:
+        if exc.name is None or not f"{name}.".startswith(f"{exc.name}."):
+            raise  # a package above it exists, and fails to import something else
+        spec = None
+    except (ValueError, ImportError):  # `.name`, or an empty one
+        spec = None
+    if spec is None:
+        raise CommandError(f"there is no module {name}", 2)
+    return spec
+
+
+def _put_on_path(first: str | None) -> None:
+    """Replace what the interpreter put first on `sys.path` for this command by what it puts there for the program."""
+    if getattr(sys.flags, "safe_path", False):  # -P, -I or PYTHONSAFEPATH (Python 3.11): it puts nothing there
+        return
+    sys.path[:1] = [] if first is None else [first]
+
+
+def _new_main(file: str | None, spec: ModuleSpec | None) -> ModuleType:
+    main = ModuleType("__main__")
+    main.__dict__.update(__builtins__=builtins, __spec__=spec, __cached__=None)
+    if file is not None:
+        main.__file__ = file
+    if spec is not None:
+        main.__loader__ = spec.loader
+        main.__package__ = spec.parent
+    sys.modules["__main__"] = main
+    return main
+
+
+def _execute(code: CodeType, main: ModuleType) -> None:
+    exec(code, main.__dict__)  # noqa: S102 - running a program is what this is for

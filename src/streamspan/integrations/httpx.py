@@ -1,0 +1,69 @@
+"""httpx and httpx2, below the SDKs: every attempt of a call that is being recorded.
+
+`Client.send` is the level that SDK wrappers, redirects, custom, mock and aiohttp transports all pass exactly once.
+httpx2 is a fork of httpx with the same names, so the module is an argument. Knows no vendor and no telemetry.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from streamspan._failures import qualified_name
+from streamspan._guard import Guard
+from streamspan._ownership import Call, current_call
+from streamspan._patching import Patch
+from streamspan._sessions import Sessions
+
+_FIRST_ERROR_STATUS = 400
+
+
+def patches(module: str, _sessions: Sessions, _guard: Guard) -> list[Patch]:
+    """Return the patches of one of the two modules."""
+    return [
+        Patch(f"{module}._client", "Client.send", _send),
+        Patch(f"{module}._client", "AsyncClient.send", _asend),
+    ]
+
+
+def _send(wrapped: Any, _client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    call = current_call()
+    if call is None:
+        return wrapped(*args, **kwargs)
+    with _Attempt(call) as attempt:
+        return attempt.answered(wrapped(*args, **kwargs))
+
+
+async def _asend(wrapped: Any, _client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    call = current_call()
+    if call is None:
+        return await wrapped(*args, **kwargs)
+    with _Attempt(call) as attempt:
+        return attempt.answered(await wrapped(*args, **kwargs))
+
+
+class _Attempt:
+    """One HTTP request of a call."""
+
+    __slots__ = ("_call",)
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+
+    def __enter__(self) -> _Attempt:
+        self._call.guard.call(self._call.session.attempt)
+        return self
+
+    def __exit__(self, kind: Any, exc: BaseException | None, tb: Any) -> None:
+        if isinstance(exc, Exception):
+            self._call.guard.call(self._call.session.attempt_failed, None, qualified_name(type(exc)))
+
+    def answered(self, response: Any) -> Any:
+        self._call.guard.call(self._note, response)
+        return response
+
+    def _note(self, response: Any) -> None:
+        session, status = self._call.session, response.status_code
+        if status >= _FIRST_ERROR_STATUS:
+            session.attempt_failed(status, None)
+        else:
+            session.headers(status, self._call.request_id(response.headers))

@@ -1,0 +1,27 @@
+"""Chunks of streams that no provider describes: text, bytes, and the shapes that most libraries share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from streamspan._records import Delta
+from streamspan.providers import _openai_chat
+from streamspan.providers._shapes import fields, text
+
+_TEXT_FIELDS = ("text", "content", "delta", "token", "response", "output", "completion")
+
+
+def read_anything(chunk: Any) -> Delta:
+    """Read a chunk of an unknown stream; whatever is not understood is a chunk without output."""
+    if isinstance(chunk, str):
+        return Delta(chunk, 0)
+    if isinstance(chunk, bytes | bytearray):
+        return Delta(chunk.decode("utf-8", "replace"), 0)
+    data = fields(chunk)
+    if type(data.get("choices")) is list:
+        return _openai_chat.read_chunk(chunk)
+    for name in _TEXT_FIELDS:
+        if value := text(data.get(name)):
+            return Delta(value, 0)
+    message = fields(data.get("message"))
+    return Delta(text(message.get("content")), 0)

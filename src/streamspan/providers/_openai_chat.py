@@ -1,0 +1,241 @@
+"""OpenAI chat completions and legacy completions: chunks, whole answers, request attributes.
+
+Also the wire format of every OpenAI-compatible vendor. What those get wrong is read as if it were right: `choices`
+null, a choice without `delta`, `index` null or missing (DeepSeek, Azure, OpenRouter and vLLM recordings).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from streamspan._records import AUDIO, AttributeValue, Delta, ProviderError, ToolCallDelta
+from streamspan.providers._shapes import counts, extras, fields, items, text
+
+
+def read_chunk(chunk: Any) -> Delta:
+    """Read a chat completion chunk."""
+    return _read(chunk, "delta")
+
+
+def read_whole(completion: Any) -> Delta:
+    """Read a chat completion."""
+    return _read(completion, "message")
+
+
+def read_completion(chunk: Any) -> Delta:
+    """Read a legacy text completion, a chunk or the whole."""
+    return _read(chunk, None)
+
+
+def text_of(chunk: Any) -> str | None:
+    """Return the text of a chunk that says nothing else: four in five chunks, and cheaper than the whole."""
+    data = fields(chunk)
+    choices = data.get("choices")
+    if not choices or len(choices) > 1 or data.get("usage") is not None:
+        return None
+    choice = fields(choices[0])
+    message = choice.get("delta")
+    if message is None or choice.get("finish_reason") is not None or choice.get("index") != 0 or extras(message):
+        return None
+    said = message.__dict__
+    text = said.get("content")
+    if type(text) is not str or said.get("tool_calls") or said.get("refusal") or said.get("function_call"):
+        return None
+    return None if said.get("audio") else text or None
+
+
+def _read(chunk: Any, key: str | None) -> Delta:
+    data = fields(chunk)
+    choices = data.get("choices")
+    if choices and type(choices) is list:
+        delta = _choice(choices[0], key)
+        if len(choices) > 1:
+            delta.others = [_choice(choice, key) for choice in choices[1:]]
+    else:
+        delta = Delta()
+    delta.response_id = data.get("id") or ""
+    delta.response_model = data.get("model") or ""
+    if usage := data.get("usage"):
+        delta.usage = read_usage(usage)
+    if delta.finish_reason or usage:
+        # Sent with every chunk; reading them where a chunk is special anyway keeps the ordinary chunk cheap.
+        delta.attributes = _response_attributes(data)
+    if type(chunk) is dict and (error := data.get("error")):
+        delta.error = read_error(error)
+    return delta
+
+
+def _choice(choice: Any, key: str | None) -> Delta:
+    data = fields(choice)
+    index = data.get("index")
+    number = index if type(index) is int else 0
+    reason = data.get("finish_reason") or ""
+    if key is None:
+        return Delta(text(data.get("text")), number, finish_reason=reason)
+    message = data.get(key)
+    if message is None:
+        return Delta("", number, finish_reason=reason)
+    said = fields(message)
+    delta = Delta(said.get("content") or "", number)
+    if reason:
+        delta.finish_reason = reason
+    if type(delta.text) is not str:
+        delta.text = _joined(delta.text)
+    if more := extras(message):
+        delta.reasoning = text(more.get("reasoning_content")) or text(more.get("reasoning"))
+    if refusal := said.get("refusal"):
+        delta.refusal = text(refusal)
+    if calls := said.get("tool_calls"):
+        delta.tool_calls = [_tool_call(call) for call in items(calls)]
+    elif call := said.get("function_call"):
+        function = fields(call)
+        delta.tool_calls = [ToolCallDelta(0, "", text(function.get("name")), text(function.get("arguments")))]
+    if audio := said.get("audio"):
+        _read_audio(delta, fields(audio))
+    return delta
+
+
+def _joined(content: Any) -> str:
+    """Join content that comes as a list of parts (Mistral's reasoning models)."""
+    return "".join(text(fields(part).get("text")) for part in items(content))
+
+
+def _tool_call(call: Any) -> ToolCallDelta:
+    data = fields(call)
+    function = fields(data.get("function") or data.get("custom"))
+    index = data.get("index")
+    return ToolCallDelta(
+        index if type(index) is int else None,
+        text(data.get("id")),
+        text(function.get("name")),
+        text(function.get("arguments")) or text(function.get("input")),
+    )
+
+
+def _read_audio(delta: Delta, audio: Mapping[str, Any]) -> None:
+    delta.text += text(audio.get("transcript"))
+    if audio.get("data"):
+        delta.media |= AUDIO
+
+
+def read_error(error: Any) -> ProviderError:
+    """Read an error object of OpenAI's shape: its code says most, then its type."""
+    data = fields(error)
+    name = data.get("code") or data.get("type")
+    return ProviderError(str(name) if name else "_OTHER", text(data.get("message")) or text(error))
+
+
+def read_usage(usage: Any) -> dict[str, int]:
+    """Read the usage of chat completions, or of Responses, whose names differ."""
+    data = fields(usage)
+    asked = fields(data.get("prompt_tokens_details") or data.get("input_tokens_details"))
+    said = fields(data.get("completion_tokens_details") or data.get("output_tokens_details"))
+    return counts(
+        {
+            "input_tokens": data.get("prompt_tokens", data.get("input_tokens")),
+            "output_tokens": data.get("completion_tokens", data.get("output_tokens")),
+            "cache_read.input_tokens": asked.get("cached_tokens"),
+            "cache_write.input_tokens": asked.get("cache_write_tokens"),
+            "reasoning.output_tokens": said.get("reasoning_tokens"),
+            "audio.input_tokens": asked.get("audio_tokens") or None,
+            "audio.output_tokens": said.get("audio_tokens") or None,
+        }
+    )
+
+
+def _response_attributes(data: Mapping[str, Any]) -> dict[str, AttributeValue]:
+    return known(
+        {
+            "openai.response.service_tier": data.get("service_tier"),
+            "openai.response.system_fingerprint": data.get("system_fingerprint"),
+        }
+    )
+
+
+def known(attributes: Mapping[str, Any]) -> dict[str, AttributeValue]:
+    """Keep the attributes that have a value an attribute can have."""
+    return {name: value for name, value in attributes.items() if isinstance(value, str | bool | int | float | list)}
+
+
+def ints(body: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, AttributeValue]:
+    """Return the request's whole numbers under their attribute names; `names` is attribute to key."""
+    return {attribute: value for attribute, key in names.items() if type(value := body.get(key)) is int}
+
+
+def doubles(body: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, AttributeValue]:
+    """Return the request's numbers as doubles under their attribute names; `names` is attribute to key."""
+    return {
+        attribute: float(value)
+        for attribute, key in names.items()
+        if isinstance(value := body.get(key), int | float) and not isinstance(value, bool)
+    }
+
+
+SAMPLING = {
+    "gen_ai.request.temperature": "temperature",
+    "gen_ai.request.top_p": "top_p",
+    "gen_ai.request.frequency_penalty": "frequency_penalty",
+    "gen_ai.request.presence_penalty": "presence_penalty",
+}
+
+
+def request_attributes(body: Mapping[str, Any]) -> dict[str, AttributeValue]:
+    """Read the request parameters of chat completions."""
+    return {**_common(body), **known({"openai.api.type": "chat_completions"})}
+
+
+def completion_attributes(body: Mapping[str, Any]) -> dict[str, AttributeValue]:
+    """Read the request parameters of legacy completions."""
+    return _common(body)
+
+
+def _common(body: Mapping[str, Any]) -> dict[str, AttributeValue]:
+    stop = body.get("stop")
+    choices = body.get("n")
+    return {
+        **doubles(body, SAMPLING),
+        **ints(body, {"gen_ai.request.seed": "seed", "gen_ai.request.max_tokens": "max_tokens"}),
+        **ints(body, {"gen_ai.request.max_tokens": "max_completion_tokens"}),
+        **known(
+            {
+                "gen_ai.request.stop_sequences": [stop] if type(stop) is str else _strings(stop),
+                "gen_ai.request.choice.count": choices if type(choices) is int and choices != 1 else None,
+                "gen_ai.request.reasoning.level": body.get("reasoning_effort"),
+                "gen_ai.output.type": output_type(body.get("response_format"), body.get("modalities")),
+                "openai.request.service_tier": service_tier(body),
+            }
+        ),
+    }
+
+
+def _strings(value: Any) -> list[str] | None:
+    return [item for item in value if type(item) is str] if type(value) is list else None
+
+
+def output_type(response_format: Any, modalities: Any = None) -> str | None:
+    """Return `gen_ai.output.type` for what the request asked for, None if it named no format."""
+    if "audio" in items(modalities):
+        return "speech"
+    kind = fields(response_format).get("type")
+    return {"text": "text", "json_object": "json", "json_schema": "json"}.get(kind) if type(kind) is str else None
+
+
+def service_tier(body: Mapping[str, Any]) -> str | None:
+    """Return the requested service tier; the convention leaves `auto` out."""
+    tier = body.get("service_tier")
+    return tier if type(tier) is str and tier != "auto" else None
+
+
+def with_usage(body: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the request body with usage asked for, None if the caller has said what it wants."""
+    options = body.get("stream_options")
+    if isinstance(options, Mapping) and "include_usage" in options:
+        return None
+    return {**body, "stream_options": {**(options if isinstance(options, Mapping) else {}), "include_usage": True}}
+
+
+def is_usage_only(chunk: Any) -> bool:
+    """Tell whether a chunk carries usage and nothing else."""
+    data = fields(chunk)
+    return data.get("choices") == [] and data.get("usage") is not None

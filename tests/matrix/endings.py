@@ -1,0 +1,262 @@
+"""The endings, as data: what happens, on which surfaces, and what must be recorded. New surfaces need no new line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from matrix import acts
+from support.caller import Caller
+from support.surfaces import READ_TIMEOUT, SURFACES, Surface
+
+Act = Callable[[Caller, Surface, str], Awaitable[None]]
+GATE = "gate;chunks=4"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ending:
+    """One ending.
+
+    Args:
+        name: identifier of the case, and words.
+        act: what the caller does.
+        scenario: what the server does.
+        outcome: as recorded.
+        reasons: cancel reasons that are right; one unless it depends on what is noticed first.
+        cancel_exception: as recorded.
+        error: `error.type`.
+        finish: `complete` (the surface's own), `missing`, `none`, or the reasons themselves.
+        chunks: count of chunks; None for all that the server sent.
+        hidden: events of the server's that an SDK does not hand out (errors); they count on raw surfaces.
+        needs: traits that the surface must have; of each group in `any_of` at least one.
+        without: traits that it must not have.
+        is_core: runs on every surface with these traits, not only on those in full.
+        options: of the client.
+        resends: `http.request.resend_count`.
+        is_late: the span ends at the last chunk.
+        ends_with_loop: the ending is only there when the event loop is closed.
+    """
+
+    name: str
+    act: Act
+    scenario: str = "ok;chunks=4"
+    outcome: str
+    reasons: tuple[str, ...] = ()
+    cancel_exception: str | None = None
+    error: str | None = None
+    finish: str | tuple[str, ...] = "missing"
+    chunks: int | None = None
+    hidden: int = 0
+    needs: frozenset[str] = frozenset()
+    any_of: frozenset[str] = frozenset()
+    without: frozenset[str] = frozenset()
+    is_core: bool = False
+    colours: tuple[str, ...] = ("sync", "async")
+    options: dict[str, Any] = field(default_factory=dict[str, Any])
+    resends: int | None = None
+    status_code: int | None = 200
+    is_late: bool = False
+    ends_with_loop: bool = False
+
+    def applies_to(self, surface: Surface) -> bool:
+        """Tell whether the surface has this ending."""
+        traits = surface.traits
+        if not (self.needs <= traits and not self.without & traits and (self.is_core or "full" in traits)):
+            return False
+        return not self.any_of or bool(self.any_of & traits)
+
+    def finish_of(self, surface: Surface) -> tuple[str, ...]:
+        """Return the finish reasons to expect."""
+        if isinstance(self.finish, tuple):
+            return self.finish
+        return {"complete": surface.finish, "missing": surface.missing, "none": ()}[self.finish]
+
+
+def _completed(name: str, act: Act, scenario: str = "ok;chunks=4", **more: Any) -> Ending:
+    return Ending(**{"name": name, "act": act, "scenario": scenario, "outcome": "completed", "finish": "complete"} | more)
+
+
+def _cancelled(name: str, act: Act, *reasons: str, scenario: str = GATE, chunks: int = 3, **more: Any) -> Ending:
+    return Ending(
+        **{"name": name, "act": act, "scenario": scenario, "outcome": "cancelled", "reasons": reasons, "chunks": chunks}
+        | more
+    )
+
+
+def _error(name: str, scenario: str, error: str, act: Act = acts.read_all, **more: Any) -> Ending:
+    return Ending(**{"name": name, "act": act, "scenario": scenario, "outcome": "error", "error": error} | more)
+
+
+def _truncated(name: str, scenario: str, act: Act = acts.read_all, **more: Any) -> Ending:
+    return Ending(
+        **{"name": name, "act": act, "scenario": scenario, "outcome": "truncated", "error": "truncated"} | more
+    )
+
+
+def _timeout(name: str, act: Act, error: str, scenario: str = GATE, **more: Any) -> Ending:
+    return Ending(**{"name": name, "act": act, "scenario": scenario, "outcome": "timeout", "error": error} | more)
+
+
+def _has(*traits: str) -> frozenset[str]:
+    return frozenset(traits)
+
+
+_SLOW = {"read_timeout": READ_TIMEOUT, "max_retries": 0}
+_OPENED = {"chunks": 0, "finish": "missing"}
+_REFUSED: dict[str, Any] = {"chunks": 0, "finish": "none", "needs": _has("server"), "without": _has("azure")}
+_ASYNC = {"colours": ("async",), "without": _has("mock")}
+_CONNECTION = "openai.APIConnectionError"
+_READ_TIMED_OUT = "openai.APITimeoutError"
+_HAS_TIMEOUT = sys.version_info >= (3, 11)
+_WAIT_FOR_HAS_TIMEOUT = sys.version_info >= (3, 12)
+
+COMPLETIONS = (
+    _completed("A1-exhausted", acts.read_all, is_core=True),
+    _completed("A1-exhausted-in-with", acts.read_all_in_with, needs=_has("with"), is_core=True),
+    _completed("A1-slow-server", acts.read_all, "slow;chunks=4"),
+    _completed("A2-until-done", acts.until_done, needs=_has("helper"), is_core=True),
+    _completed("A2-final-answer", acts.final_answer, needs=_has("helper"), is_core=True),
+    _completed("A4-close-after-marker", acts.close_after_marker, needs=_has("server"), is_core=True),
+    _completed("A4-leave-after-marker", acts.leave_after_marker, needs=_has("with", "server")),
+    _completed("A4-drop-after-marker", acts.drop_after_marker, needs=_has("server")),
+    _completed("A4-raise-after-marker", acts.raise_after_marker, needs=_has("with", "server")),
+    _completed("A5-no-done", acts.read_all, "no_done;chunks=4", needs=_has("done"), is_core=True),
+    _completed("A6-done-only", acts.read_all, "done_only;chunks=4", finish="missing", needs=_has("done"), is_core=True),
+    _completed("A7-one-chunk", acts.read_all, "one_chunk", any_of=_has("chat", "responses")),
+    _completed("A8-two-choices", acts.read_all, "n2;chunks=4", finish=("stop", "length"), needs=_has("chat")),
+    _completed(
+        "A9-token-limit", acts.read_all, "response_incomplete;chunks=4", finish=("length",), any_of=_has("chat", "completions"),
+        is_core=True,
+    ),
+    _completed(
+        "A9-responses-incomplete", acts.read_all, "response_incomplete;chunks=4", finish=("max_output_tokens",),
+        needs=_has("responses"), is_core=True,
+    ),
+    _completed(
+        "A9-run-incomplete", acts.read_all, "response_incomplete;chunks=4", finish=("max_completion_tokens",),
+        needs=_has("runs"), is_core=True,
+    ),
+    _completed("A9-tool-calls", acts.read_all, "tools;chunks=2", finish=("tool_calls",), needs=_has("chat")),
+    _completed("C10-another-task", acts.another_task, is_core=True, **_ASYNC),
+    _completed("C11-swallowed-cancel", acts.swallow_cancel, **_ASYNC),
+    _completed("F13-another-thread", acts.another_thread, colours=("sync",), is_core=True),
+    _completed("B18-close-in-finally", acts.close_in_finally),
+    _completed("H13-keepalive", acts.read_all, "keepalive;chunks=4", needs=_has("items")),
+    _completed("H14-crlf", acts.read_all, "crlf;chunks=4", without=_has("wire", "mock")),
+    _completed("H14-multiline", acts.read_all, "multiline;chunks=4", without=_has("wire", "mock")),
+    _completed("H14-split", acts.read_all, "split;chunks=4;split=3", without=_has("wire", "mock")),
+    _completed("H15-gzip", acts.read_all, "gzip;chunks=4", without=_has("mock")),
+    _completed("M1-flaky", acts.read_all, "flaky;chunks=4", resends=2, needs=_has("server"), without=_has("azure"), is_core=True),
+)
+
+CANCELS = (
+    _cancelled("B1-close", acts.take_and_close, "closed", is_core=True, needs=_has("server")),
+    _cancelled("B2-break-in-with", acts.break_in_with, "closed", needs=_has("with", "server"), is_core=True),
+    _cancelled("B3-dropped", acts.drop, "dropped", is_late=True, needs=_has("server"), is_core=True),
+    _cancelled("B5-next-twice", acts.next_twice_and_close, "closed", scenario="gate;after=2;chunks=4", chunks=2, needs=_has("server")),
+    _cancelled("B6-closed-unread", acts.close_unread, "closed", chunks=0, needs=_has("server"), is_core=True),
+    _cancelled("B7-dropped-unread", acts.drop_unread, "dropped", chunks=0, is_late=True, needs=_has("server"), is_core=True),
+    _cancelled("B9-raise-in-with", acts.raise_in_with, "closed", cancel_exception="matrix.acts.AppError", needs=_has("with", "server")),
+    _cancelled("B9-older-exception", acts.close_while_handling, "closed", needs=_has("with", "server")),
+    _cancelled("B10-raise-without-with", acts.raise_without_with, "dropped", is_late=True, needs=_has("server")),
+    _cancelled("B11-response-closed", acts.close_response, "closed", needs=_has("server"), is_core=True),
+    _cancelled("B13-with-unread", acts.leave_unread, "closed", chunks=0, needs=_has("with", "server"), is_core=True),
+    _cancelled("B14-thread-closes", acts.close_from_thread, "closed", colours=("sync",), needs=_has("server")),
+    _cancelled("B15-flag", acts.break_on_flag, "closed", needs=_has("server")),
+    _cancelled("B16-own-generator", acts.own_generator, "closed", needs=_has("with", "server")),
+    _cancelled("B18-closed-twice", acts.close_twice, "closed", needs=_has("server")),
+    _cancelled("B18-read-after-close", acts.read_after_close, "closed", needs=_has("server", "items")),
+    _cancelled("F4-ctrl-c-in-with", acts.keyboard_interrupt, "interrupted", needs=_has("with", "server")),
+    _cancelled("F2-sys-exit-in-with", acts.system_exit, "interrupted", needs=_has("with", "server")),
+    _cancelled("C1-cancel-blocked", acts.cancel_blocked, "task_cancelled", is_core=True, **_ASYNC),
+    _cancelled("C2-cancel-in-with", acts.cancel_in_with, "task_cancelled", needs=_has("with"), **_ASYNC),
+    _cancelled("C3-cancel-busy", acts.cancel_busy, "task_cancelled", needs=_has("with"), **_ASYNC),
+    _cancelled(
+        "C4-cancel-opening", acts.cancel_opening, "task_cancelled", scenario="hang_before", chunks=0, finish="none",
+        status_code=None, is_core=True, **_ASYNC,
+    ),
+    _cancelled("C7-scope-cancelled", acts.scope_cancel, "task_cancelled", **_ASYNC),
+    _cancelled("C8-task-closes", acts.close_from_task, "closed", is_core=True, **_ASYNC),
+    _cancelled(
+        "C9-dropped-at-loop-end", acts.drop_until_loop_ends, "dropped", "closed", is_late=True, ends_with_loop=True,
+        **_ASYNC,
+    ),
+    _cancelled(
+        "F12-held-at-loop-end", acts.hold_until_loop_ends, "closed", "dropped", "task_cancelled", ends_with_loop=True,
+        **_ASYNC,
+    ),
+)
+
+FAILURES = (
+    _error("D1-400", "status_400", "invalid_value", status_code=400, is_core=True, **_REFUSED),
+    _error("D1-401", "status_401", "invalid_api_key", status_code=401, **_REFUSED),
+    _error("D1-404", "status_404", "model_not_found", status_code=404, **_REFUSED),
+    _error("D2-429", "status_429", "rate_limit_exceeded", status_code=429, resends=2, is_core=True, **_REFUSED),
+    _error("D2-500", "status_500", "server_error", status_code=500, resends=2, **_REFUSED),
+    _error("D2-503", "status_503", "overloaded", status_code=503, resends=2, **_REFUSED),
+    _error("D3-reset-before-headers", "reset_before", _CONNECTION, status_code=None, resends=2, is_core=True, **_REFUSED),
+    _error("D4-dropped", "drop;chunks=4", _CONNECTION, needs=_has("items", "server"), is_core=True),
+    _error("D4-reset", "rst;chunks=4", _CONNECTION, needs=_has("items", "server")),
+    _error("D5-unfinished-chunk", "eof;chunks=4", _CONNECTION, needs=_has("items", "server"), is_core=True),
+    _error("D4-dropped-raw", "drop;chunks=4", "httpx2.RemoteProtocolError", needs=_has("wire"), is_core=True),
+    _error("D5-unfinished-chunk-raw", "eof;chunks=4", "httpx2.RemoteProtocolError", needs=_has("wire")),
+    _timeout("D7-no-first-byte", acts.read_all, _READ_TIMED_OUT, "hang_headers", options=_SLOW, needs=_has("items", "create"), **_OPENED),
+    _timeout("D8-stalled", acts.read_all, _READ_TIMED_OUT, "hang;chunks=4", options=_SLOW, needs=_has("items", "create")),
+    _timeout("D8-stalled-raw", acts.read_all, "httpx2.ReadTimeout", "hang;chunks=4", options=_SLOW, needs=_has("wire")),
+    _timeout(
+        "D7-no-headers", acts.open_only, _READ_TIMED_OUT, "hang_before", options=_SLOW, needs=_has("create", "items"),
+        chunks=0, finish="none", status_code=None,
+    ),
+    _error("D9-error-event", "error_event;chunks=4", "overloaded", hidden=1, is_core=True),
+    _error("D9-closed-after-error", "error_event;chunks=4", "overloaded", acts.close_in_finally, hidden=1),
+    _error("D14-named-error-event", "error_event_named;chunks=4", "overloaded", hidden=1),
+    _error("D10-error-item", "response_error_item;chunks=4", "server_error", needs=_has("responses"), without=_has("responses-helper"), is_core=True),
+    _error("D11-failed-item", "response_failed;chunks=4", "server_error", needs=_has("responses"), is_core=True),
+    _error("D11-failed-run", "response_failed;chunks=4", "server_error", needs=_has("runs"), is_core=True),
+    _error("D13-error-with-choices", "openrouter_error;chunks=4", "502", needs=_has("chat"), hidden=1),
+    _error("D16-garbage", "garbage;chunks=4", "json.decoder.JSONDecodeError", needs=_has("items"), chunks=3, is_core=True),
+    _completed("D16-garbage-raw", acts.read_all, "garbage;chunks=4", needs=_has("wire")),
+    _error("M3-dropped-with-retries", "drop;chunks=4", _CONNECTION, options={"max_retries": 2}, needs=_has("items", "server")),
+    Ending(
+        name="D19-client-closed", act=acts.close_client, scenario=GATE, outcome="error", error=_CONNECTION, chunks=3,
+        needs=_has("items", "server"),
+    ),
+)
+
+TRUNCATIONS = (
+    _truncated("A11-empty", "empty", chunks=0, is_core=True),
+    _truncated("E1-short", "short;chunks=4", is_core=True),
+    _truncated("E1-short-in-with", "short;chunks=4", acts.read_all_in_with, needs=_has("with")),
+    _truncated("E7-role-only", "short_role", any_of=_has("chat", "responses")),
+    _truncated("E7-inside-tool-call", "short_tool", any_of=_has("chat", "responses")),
+    _truncated("E2-final-answer", "short;chunks=4", acts.final_answer, needs=_has("responses-helper")),
+    _truncated("E2-finish-left-out", "done_only;chunks=4", needs=_has("responses"), is_core=True),
+)
+
+TIMEOUTS = (
+    *(
+        (_timeout("C5-timeout", acts.timeout_block, "TimeoutError", chunks=3, is_core=True, **_ASYNC),)
+        if _HAS_TIMEOUT
+        else ()  # asyncio.timeout came with Python 3.11
+    ),
+    (
+        _timeout("C6-wait-for", acts.wait_for, "TimeoutError", chunks=3, **_ASYNC)
+        if _WAIT_FOR_HAS_TIMEOUT
+        else _cancelled("C6-wait-for", acts.wait_for, "task_cancelled", **_ASYNC)
+    ),
+    _timeout("C7-move-on-after", acts.move_on, "TimeoutError", chunks=3, **_ASYNC),
+)
+
+ENDINGS: tuple[Ending, ...] = (*COMPLETIONS, *CANCELS, *FAILURES, *TRUNCATIONS, *TIMEOUTS)
+
+
+def cases() -> Iterator[tuple[Surface, Ending, bool]]:
+    """Yield every surface, ending and colour that belong together."""
+    for surface in SURFACES:
+        for ending in ENDINGS:
+            for colour in ending.colours:
+                is_async = colour == "async"
+                if ending.applies_to(surface) and (is_async or "async" not in surface.traits):
+                    yield surface, ending, is_async

@@ -1,0 +1,107 @@
+"""Every ending on every surface in both colours: recorded right, at the ending, and invisible to the caller."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from opentelemetry.trace import SpanKind, StatusCode
+
+from matrix.endings import Ending, cases
+from streamspan.demo import DemoProvider
+from support.caller import Caller
+from support.surfaces import Surface
+from support.telemetry import Told
+from support.twice import run_twice
+
+pytestmark = pytest.mark.usefixtures("_quick_retries")
+
+_CASES = [
+    pytest.param(surface, ending, is_async, id=f"{surface.name}-{ending.name}-{'async' if is_async else 'sync'}")
+    for surface, ending, is_async in cases()
+]
+
+
+@pytest.mark.parametrize(("surface", "ending", "is_async"), _CASES)
+def test_ending(server: DemoProvider, surface: Surface, ending: Ending, is_async: bool) -> None:
+    """The span says how the stream ended, is over when the stream is, and the caller sees what the bare SDK shows."""
+
+    async def program(caller: Caller) -> None:
+        await ending.act(caller, surface, ending.scenario)
+        if ending.ends_with_loop:
+            caller.ended_at_ending = 1
+
+    told = run_twice(server, program, is_async=is_async, options=ending.options)
+
+    attributes = told.attributes
+    assert _what_happened(attributes) == {
+        "gen_ai.operation.name": surface.operation,
+        "gen_ai.request.model": surface.model,
+        "gen_ai.request.stream": True,
+        "streamspan.layer": "openai",
+        "streamspan.outcome": ending.outcome,
+        "streamspan.cancel.exception": ending.cancel_exception,
+        "error.type": ending.error,
+        "gen_ai.response.finish_reasons": ending.finish_of(surface) or None,
+        "streamspan.chunk.count": _chunks(server, surface, ending),
+        "http.request.resend_count": ending.resends,
+        "http.response.status_code": ending.status_code,
+    }
+    assert attributes.get("streamspan.cancel.reason") in (ending.reasons or (None,))
+    _check_span(told, ending)
+    _check_metrics(told, ending)
+
+
+_NAMES = (
+    "gen_ai.operation.name",
+    "gen_ai.request.model",
+    "gen_ai.request.stream",
+    "streamspan.layer",
+    "streamspan.outcome",
+    "streamspan.cancel.exception",
+    "error.type",
+    "gen_ai.response.finish_reasons",
+    "streamspan.chunk.count",
+    "http.request.resend_count",
+    "http.response.status_code",
+)
+
+
+def _what_happened(attributes: Any) -> dict[str, Any]:
+    return {name: attributes.get(name) for name in _NAMES}
+
+
+def _chunks(server: DemoProvider, surface: Surface, ending: Ending) -> int:
+    """Count what the server sent, as far as the surface hands it out."""
+    if ending.chunks is not None:
+        return ending.chunks
+    sent = [payload for exchange in server.exchanges[-2:] for _, payload in exchange.sent if payload != "[DONE]"]
+    return len(sent) - (0 if "wire" in surface.traits else ending.hidden)
+
+
+def _check_span(told: Told, ending: Ending) -> None:
+    span = told.span
+    assert span.kind is SpanKind.CLIENT
+    assert span.status.status_code is (StatusCode.ERROR if ending.error else StatusCode.UNSET)
+    assert len(told.events("streamspan.cancelled")) == (ending.outcome == "cancelled")
+    assert len(told.events("exception")) == (ending.outcome in {"error", "timeout"})
+    assert len(told.events("streamspan.retry")) == (ending.resends or 0)
+    chunks = told.events("streamspan.chunk")
+    assert sum(event.attributes["streamspan.chunk.count"] for event in chunks if event.attributes) == told.attributes[
+        "streamspan.chunk.count"
+    ]
+    if ending.is_late:
+        headers_ns = round(told.attributes["streamspan.time_to_headers"] * 1e9) + (span.start_time or 0)
+        assert span.end_time == pytest.approx(chunks[-1].timestamp if chunks else headers_ns, abs=2)
+
+
+def _check_metrics(told: Told, ending: Ending) -> None:
+    count = told.attributes["streamspan.chunk.count"]
+    assert told.count_of("gen_ai.client.operation.duration") == 1
+    assert told.count_of("gen_ai.client.operation.time_to_first_chunk") == (count > 0)
+    assert told.count_of("gen_ai.client.operation.time_per_output_chunk") == max(0, count - 1)
+    assert told.count_of("streamspan.chunks") == 1
+    (point,) = told.metrics["gen_ai.client.operation.duration"].data.data_points
+    assert dict(point.attributes or {}).get("error.type") == ending.error
+    assert dict(point.attributes or {})["streamspan.outcome"] == ending.outcome
+    assert told.summary.outcome == ending.outcome

@@ -1,0 +1,1 @@
+"""The harness: one program, run without and with streamspan, in either colour."""

@@ -1,0 +1,342 @@
+"""The rules of docs/architecture.md that a reader of one module cannot see, checked over the syntax trees of src/."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCE = ROOT / "src"
+PACKAGE = "streamspan"
+
+# Room to its modules and to the rooms that it may import from; always from itself. A package stands for its modules.
+FOUNDATIONS = {"_version", "_guard", "_records", "_config", "_semconv"}
+CORE = {"_arrivals", "_session", "_decoders", "_content", "_redaction", "_failures", "_identity"}
+PROVIDERS = {"providers"}
+FEEDING = {"_lifecycle", "_patching", "_cancellation", "_ownership", "_taps", "_wire", "_bodies", "_sessions"}
+INTEGRATIONS = {"integrations"}
+TELLING = {
+    "_summary", "_attributes", "_events", "_routes", "_metrics", "_console", "_description", "_recorder",
+}  # fmt: skip
+SENDING = {"_otlp"}
+ROOT_OF_ALL = {"_registry", "_api"}
+FACES = {"_observe", "instrumentor", ""}
+PLAYING = {"demo"}
+TOOLS = {"cli", "testing", "__main__"}
+
+MAY_IMPORT = [
+    (FOUNDATIONS, set[str]()),
+    (CORE, FOUNDATIONS),
+    (PROVIDERS, {"_records", "_config"}),
+    (FEEDING, FOUNDATIONS | CORE | PROVIDERS),
+    (INTEGRATIONS, FOUNDATIONS | CORE | PROVIDERS | FEEDING),
+    (TELLING, FOUNDATIONS | CORE),
+    (SENDING, FOUNDATIONS),
+    (ROOT_OF_ALL, FOUNDATIONS | CORE | PROVIDERS | FEEDING | INTEGRATIONS | TELLING | SENDING),
+    (FACES, FOUNDATIONS | CORE | PROVIDERS | FEEDING | ROOT_OF_ALL),
+    (PLAYING, set[str]()),
+    (
+        TOOLS,
+        FOUNDATIONS | CORE | PROVIDERS | FEEDING | INTEGRATIONS | TELLING | SENDING | ROOT_OF_ALL | FACES | PLAYING,
+    ),
+]
+
+SIGNALS = ("opentelemetry.trace", "opentelemetry.metrics", "opentelemetry._logs")
+OWNERS_OF_SIGNALS = {"_recorder", "_description", "_metrics", "_otlp", "_api", "testing"}
+
+# What the OTLP exporters send with, and depend on themselves.
+TRANSPORTS = {"_otlp": {"requests", "grpc"}}
+
+# Names at module level that change while the program runs, each with the reason why it is not in `_api._state`.
+MUTABLE_STATE = {
+    "_api._state": "the one global state",
+    "_identity._current": "a ContextVar: the state is the context's",
+    "_ownership._current": "a ContextVar: the state is the context's",
+    "_otlp.delivery._current": "a ContextVar: the state is the context's",
+    "_cancellation._timed_out": "facts about tasks of asyncio, which has no other place for them; gone with the task",
+    "_bodies._tap_class": "a cache: the same answer for the same classes",
+    "_sessions._pattern": "a cache of compiled patterns",
+    "_sessions.find_endpoint": "a cache: the same answer for the same path",
+    "_version.version": "a cache of what is installed",
+}
+STATEFUL = {
+    "ContextVar", "Counter", "Event", "Guard", "Lock", "Queue", "RLock", "SimpleQueue", "WeakKeyDictionary", "WeakSet",
+    "WeakValueDictionary", "bytearray", "count", "cycle", "defaultdict", "deque", "dict", "iter", "list", "local", "set",
+}  # fmt: skip
+MUTATORS = {
+    "add", "append", "appendleft", "clear", "discard", "extend", "insert", "pop", "popitem", "remove", "setdefault",
+    "update",
+}  # fmt: skip
+
+MOST_LINES = 300
+MOST_FUNCTION_LINES = 40
+
+
+def _name(path: Path) -> str:
+    parts = path.relative_to(SOURCE / PACKAGE).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+MODULES = {_name(path): path for path in sorted((SOURCE / PACKAGE).rglob("*.py"))}
+
+
+@cache
+def tree(module: str) -> ast.Module:
+    return ast.parse(MODULES[module].read_text(encoding="utf-8"))
+
+
+@cache
+def imported(module: str) -> frozenset[str]:
+    """Return the dotted names that a module imports, wherever it does."""
+    names: set[str] = set()
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module} has a relative import in line {node.lineno}"
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return frozenset(names)
+
+
+def own_imports(module: str) -> set[str]:
+    """Return the modules of the package that a module imports; '' is the package's face."""
+    inside = {name.removeprefix(PACKAGE).removeprefix(".") for name in imported(module) if _is_of(name, PACKAGE)}
+    return {name if name in MODULES else name.rpartition(".")[0] for name in inside}
+
+
+def room_of(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def _is_of(name: str, package: str) -> bool:
+    return name == package or name.startswith(f"{package}.")
+
+
+def modules_with(owners: set[str]) -> list[str]:
+    """Return the modules that are not owners, for parametrisation."""
+    return [module for module in MODULES if room_of(module) not in owners]
+
+
+# --- direction -------------------------------------------------------------------------------------------------------
+
+
+def test_every_module_is_in_one_room() -> None:
+    """Each module of the package belongs to exactly one room of the table above."""
+    rooms = [name for names, _ in MAY_IMPORT for name in names]
+    assert len(rooms) == len(set(rooms))
+    assert {room_of(module) for module in MODULES} <= set(rooms)
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda name: name or PACKAGE)
+def test_imports_keep_their_direction(module: str) -> None:
+    """A module imports from its own room and from the rooms that its room may know, late imports included."""
+    allowed = next(names | below for names, below in MAY_IMPORT if room_of(module) in names)
+    assert {name for name in own_imports(module) if room_of(name) not in allowed} == set()
+
+
+def test_imports_make_no_circle() -> None:
+    """The import graph has an order: no module needs itself, not even through a late import."""
+    open_: list[str] = []
+    done: set[str] = set()
+
+    def visit(module: str) -> None:
+        assert module not in open_, " -> ".join([*open_[open_.index(module) :], module])
+        if module in done:
+            return
+        open_.append(module)
+        for name in own_imports(module) - {""}:  # the face imports everything, lazily
+            if name != module and not _is_of(module, name):
+                visit(name)
+        done.add(open_.pop())
+
+    for module in MODULES:
+        visit(module)
+
+
+def documented_rooms() -> list[list[str]]:
+    """Return the rows of the table in docs/architecture.md: the rooms that each names."""
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`.*?) \|", text, re.MULTILINE)
+    return [[name.removesuffix("/").removesuffix(".py") for name in re.findall(r"`([^`]+)`", row)] for row in rows]
+
+
+def test_the_table_of_the_documentation_runs_downwards() -> None:
+    """In docs/architecture.md a room stands below every room that it imports."""
+    row_of = {name: number for number, names in enumerate(documented_rooms()) for name in names}
+    upwards = {
+        f"{module} imports {name}"
+        for module in MODULES
+        for name in own_imports(module)
+        if row_of.get(room_of(module), -1) < row_of.get(room_of(name), -1) and room_of(module) in row_of
+    }
+    assert upwards == set()
+
+
+def test_the_table_of_the_documentation_names_what_there_is() -> None:
+    """Every room of docs/architecture.md exists."""
+    rooms = {room_of(module) for module in MODULES}
+    assert {name for names in documented_rooms() for name in names} - rooms == set()
+
+
+# --- who may import what ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("module", modules_with({"cli", "demo", "testing"}), ids=lambda name: name or PACKAGE)
+def test_no_sdk_is_imported(module: str) -> None:
+    """The library imports nothing beyond the standard library, OpenTelemetry and wrapt, not even late."""
+    allowed = {*sys.stdlib_module_names, "opentelemetry", "wrapt", PACKAGE, *TRANSPORTS.get(room_of(module), ())}
+    assert {name for name in imported(module) if name.partition(".")[0] not in allowed} == set()
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if room_of(name) == "demo"])
+def test_the_demo_provider_needs_no_package(module: str) -> None:
+    """The loopback provider runs on the standard library alone; what type checkers import is no need."""
+    allowed = {*sys.stdlib_module_names, "typing_extensions", PACKAGE}
+    assert {name for name in imported(module) if name.partition(".")[0] not in allowed} == set()
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if room_of(name) == "providers"])
+def test_providers_know_neither_telemetry_nor_patching(module: str) -> None:
+    """A provider is data and pure functions: no OpenTelemetry, no wrapt."""
+    assert {name for name in imported(module) if name.partition(".")[0] in {"opentelemetry", "wrapt"}} == set()
+
+
+@pytest.mark.parametrize("module", modules_with({"_otlp", "cli", "testing"}), ids=lambda name: name or PACKAGE)
+def test_the_opentelemetry_sdk_is_for_sending_only(module: str) -> None:
+    """Only what sends telemetry off may import OpenTelemetry's SDK; the others make do with the API."""
+    heavy = ("opentelemetry.sdk", "opentelemetry.exporter")
+    assert {name for name in imported(module) if any(_is_of(name, package) for package in heavy)} == set()
+
+
+@pytest.mark.parametrize("module", modules_with(OWNERS_OF_SIGNALS), ids=lambda name: name or PACKAGE)
+def test_signals_have_their_owners(module: str) -> None:
+    """Spans, metrics and logs are touched by the recording modules and the composition root."""
+    assert {name for name in imported(module) if any(_is_of(name, signal) for signal in SIGNALS)} == set()
+
+
+@pytest.mark.parametrize("module", modules_with({"_patching"}), ids=lambda name: name or PACKAGE)
+def test_wrapt_has_one_owner(module: str) -> None:
+    """Only `_patching` imports wrapt."""
+    assert {name for name in imported(module) if _is_of(name, "wrapt")} == set()
+
+
+# --- single owners ---------------------------------------------------------------------------------------------------
+
+
+def broad_handlers(module: str) -> Iterator[tuple[int, ast.ExceptHandler, str]]:
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.ExceptHandler):
+            caught = node.type.elts if isinstance(node.type, ast.Tuple) else [node.type]
+            names = {kind.id for kind in caught if isinstance(kind, ast.Name)}
+            if node.type is None or names & {"Exception", "BaseException"}:
+                yield node.lineno, node, "BaseException" if "BaseException" in names else "Exception"
+
+
+@pytest.mark.parametrize("module", modules_with({"_guard"}), ids=lambda name: name or PACKAGE)
+def test_every_exception_is_caught_in_one_place(module: str) -> None:
+    """`except Exception` and a bare `except` are the guard's; the others name what they expect."""
+    assert [line for line, _, kind in broad_handlers(module) if kind == "Exception"] == []
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda name: name or PACKAGE)
+def test_base_exceptions_go_on(module: str) -> None:
+    """Who looks at a BaseException on its way lets it pass: cancellation and interrupts are never swallowed."""
+    swallowing = [
+        line
+        for line, handler, kind in broad_handlers(module)
+        if kind == "BaseException" and not any(isinstance(node, ast.Raise) for node in ast.walk(handler))
+    ]
+    assert swallowing == []
+
+
+@pytest.mark.parametrize("module", modules_with({"_config"}), ids=lambda name: name or PACKAGE)
+def test_the_environment_has_one_door(module: str) -> None:
+    """The process's environment is read by `_config` alone."""
+    doors = {"environ", "environb", "getenv", "getenvb", "putenv", "unsetenv"}
+    lines = [
+        node.lineno
+        for node in ast.walk(tree(module))
+        if isinstance(node, ast.Attribute) and node.attr in doors and ast.unparse(node.value) == "os"
+    ]
+    assert lines == []
+    assert imported(module).isdisjoint({f"os.{door}" for door in doors})
+
+
+def stateful_names(module: str) -> set[str]:
+    """Return the module-level names that hold state: made by something stateful, or changed in place, or rebound."""
+    body = tree(module).body
+    own_classes = {node.name for node in body if isinstance(node, ast.ClassDef) and not _is_frozen(node)}
+    values: dict[str, ast.expr] = {}
+    for node in body:
+        if isinstance(node, ast.Assign):
+            values.update({name.id: node.value for name in node.targets if isinstance(name, ast.Name)})
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value is not None:
+            values[node.target.id] = node.value
+    made = {name for name, value in values.items() if _callee(value) in STATEFUL | own_classes}
+    cached = {
+        node.name
+        for node in ast.walk(tree(module))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and {_callee(each) or ast.unparse(each) for each in node.decorator_list} & {"cache", "lru_cache"}
+    }
+    rebound = {name for node in ast.walk(tree(module)) if isinstance(node, ast.Global) for name in node.names}
+    return made | cached | rebound | (changed_in_place(module) & values.keys())
+
+
+def changed_in_place(module: str) -> set[str]:
+    changed: set[str] = set()
+    for node in ast.walk(tree(module)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in MUTATORS:
+            changed.add(ast.unparse(node.func.value))
+        elif isinstance(node, ast.Subscript | ast.Attribute) and isinstance(node.ctx, ast.Store | ast.Del):
+            changed.add(ast.unparse(node.value))
+    return changed
+
+
+def _callee(value: ast.expr) -> str:
+    if not isinstance(value, ast.Call):
+        return ""
+    function = value.func.value if isinstance(value.func, ast.Subscript) else value.func
+    return ast.unparse(function).rpartition(".")[2]
+
+
+def _is_frozen(node: ast.ClassDef) -> bool:
+    return any("frozen=True" in ast.unparse(decorator) for decorator in node.decorator_list)
+
+
+def test_state_at_module_level_is_listed() -> None:
+    """What changes at module level is `_api`'s, or has its reason in `MUTABLE_STATE`; nothing is listed in vain."""
+    core = [module for module in MODULES if room_of(module) not in {"demo", "cli"}]
+    found = {f"{module}.{name}" for module in core for name in stateful_names(module)}
+    assert found == set(MUTABLE_STATE)
+
+
+# --- size ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda name: name or PACKAGE)
+def test_modules_are_short(module: str) -> None:
+    """A module has one purpose and fits into 300 lines."""
+    assert len(MODULES[module].read_text(encoding="utf-8").splitlines()) <= MOST_LINES
+
+
+def _length(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Return the lines of a function without its docstring, which is for its callers."""
+    assert node.end_lineno is not None
+    first = node.body[0]
+    has_docstring = ast.get_docstring(node, clean=False) is not None
+    docstring = (first.end_lineno or first.lineno) - first.lineno + 1 if has_docstring else 0
+    return node.end_lineno - node.lineno + 1 - docstring
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda name: name or PACKAGE)
+def test_functions_are_short(module: str) -> None:
+    """A function does one thing in at most 40 lines, its docstring not counted."""
+    functions = [node for node in ast.walk(tree(module)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+    assert {node.name: _length(node) for node in functions if _length(node) > MOST_FUNCTION_LINES} == {}
