@@ -230,9 +230,7 @@ def _event_totals(
         yield from _chunk_totals(chunks, attributes, config)
 
 
-def _chunk_totals(
-    chunks: Sequence[Mapping[str, Any]], attributes: Mapping[str, Any], config: Config
-) -> Iterator[str]:
+def _chunk_totals(chunks: Sequence[Mapping[str, Any]], attributes: Mapping[str, Any], config: Config) -> Iterator[str]:
     if len(chunks) > config.chunk_events:
         yield f"{len(chunks)} chunk events with a budget of {config.chunk_events}"
     index = 0
@@ -270,9 +268,7 @@ def _logs(
             yield f"missing_event: {name}"
 
 
-def _details(
-    attributes: Mapping[str, Any], span: Any, config: Config, free: Collection[str]
-) -> Iterator[str]:
+def _details(attributes: Mapping[str, Any], span: Any, config: Config, free: Collection[str]) -> Iterator[str]:
     said = {name: value for name, value in attributes.items() if name not in {*table.CONTENT, *free}}
     if span is not None:
         shown = dict(span.attributes)

@@ -18,7 +18,6 @@ Key: TypeAlias = frozenset[tuple[str, object]]
 """The attributes of a data point."""
 
 
-
 def metric_findings(metrics: MetricsData, spans: Sequence[Any] | None, config: Config) -> list[str]:
     """Return what is wrong with the metrics; `spans` are all of streamspan's spans, or None to check without them."""
     collected = dict(_ours(metrics))
@@ -80,9 +79,7 @@ def _point(point: Any, metric: table.Metric) -> Iterator[str]:
 # --- metrics against spans -------------------------------------------------------------------------------------------
 
 
-def _metrics_against_spans(
-    collected: Mapping[str, MetricData], spans: Sequence[Any], config: Config
-) -> Iterator[str]:
+def _metrics_against_spans(collected: Mapping[str, MetricData], spans: Sequence[Any], config: Config) -> Iterator[str]:
     for name, metric in _known_metrics(config).items():
         due: dict[Key, list[float]] = defaultdict(list)
         for span in spans:
@@ -99,9 +96,7 @@ def _metrics_against_spans(
             yield from (f"metric {name}: {finding}" for finding in _compare(points, due, metric))
 
 
-def _compare_gaps(
-    name: str, points: Sequence[Any], due: Mapping[Key, list[float]], config: Config
-) -> Iterator[str]:
+def _compare_gaps(name: str, points: Sequence[Any], due: Mapping[Key, list[float]], config: Config) -> Iterator[str]:
     # Gaps before the response's model is known do not carry it, and the sum of gaps is on no span.
     count = sum(point.count for point in points)
     wanted = int(sum(value for values in due.values() for value in values)) if config.chunk_metric else 0
@@ -109,9 +104,7 @@ def _compare_gaps(
         yield f"metric {name}: recorded {count} times, not {wanted}"
 
 
-def _compare(
-    points: Iterable[Any], due: Mapping[Key, list[float]], metric: table.Metric
-) -> Iterator[str]:
+def _compare(points: Iterable[Any], due: Mapping[Key, list[float]], metric: table.Metric) -> Iterator[str]:
     is_histogram = metric.instrument == "histogram"
     found = {frozenset(dict(p.attributes).items()): (p.count, p.sum) if is_histogram else (0, p.value) for p in points}
     for key in {*found, *due}:

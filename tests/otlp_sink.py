@@ -85,7 +85,7 @@ class OtlpSink:
     def logs(self) -> list[Item]:
         return self.items["logs"]
 
-    def __enter__(self) -> OtlpSink:  # noqa: PYI034 - `Self` came with Python 3.11
+    def __enter__(self) -> OtlpSink:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
@@ -97,12 +97,12 @@ class OtlpSink:
         with self._changed:
             assert self._changed.wait_for(is_so, _STEP_SECONDS), f"received: {self.items}"
 
-    def receive(self, signal: str, request: Any, headers: dict[str, str], path: str) -> Mode:
+    def receive(self, signal: str, request: Any, headers: dict[str, str], path: str, peer: str) -> Mode:
         """Take one decoded request and return what it gets for an answer."""
         mode = self.mode
         items = list(_DECODERS[signal](request)) if mode == "ok" else []
         with self._changed:
-            self.requests.append({"signal": signal, "headers": headers, "path": path})
+            self.requests.append({"signal": signal, "headers": headers, "path": path, "peer": peer})
             self.items[signal] += items
             self._changed.notify_all()
         for item in items:
@@ -149,7 +149,8 @@ class _HttpServer:
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 body = codings[headers.get("content-encoding", "")](self.rfile.read(int(headers["content-length"])))
                 signal = self.path.rpartition("/")[2]
-                mode = sink.receive(signal, messages[signal].FromString(body), headers, self.path)
+                peer = f"{self.client_address[0]}:{self.client_address[1]}"
+                mode = sink.receive(signal, messages[signal].FromString(body), headers, self.path, peer)
                 self._answer(mode if isinstance(mode, int) else 200)
 
             def _answer(self, status: int) -> None:
@@ -193,9 +194,8 @@ class _GrpcServer:
 
     def __init__(self, sink: OtlpSink, port: int) -> None:
         self._pool = ThreadPoolExecutor(8)
-        self._server = grpc.server(
-            self._pool, options=[("grpc.max_receive_message_length", -1), ("grpc.so_reuseport", 0)]
-        )
+        # Like a backend as it comes: it takes 4 MiB at once.
+        self._server = grpc.server(self._pool, options=[("grpc.so_reuseport", 0)])
         for signal, add, answer in self._SERVICES:
             add(_Servicer(sink, signal, answer), self._server)
         self.port: int = self._server.add_insecure_port(f"127.0.0.1:{port}")
@@ -214,7 +214,7 @@ class _Servicer:
 
     def Export(self, request: Any, context: Any) -> Any:  # noqa: N802 - the service's name
         headers = {str(key): str(value) for key, value in context.invocation_metadata()}
-        if self._sink.receive(self._signal, request, headers, "") != "ok":
+        if self._sink.receive(self._signal, request, headers, "", context.peer()) != "ok":
             context.abort(grpc.StatusCode.UNAVAILABLE, "the sink was told so")
         return self._answer()
 

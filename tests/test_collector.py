@@ -183,9 +183,14 @@ def test_the_configuration_is_valid(otelcol: str) -> None:
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
-def test_it_starts_and_stops_without_a_complaint(otelcol: str, tmp_path: Path) -> None:
-    """No warning at start, deprecated names included, and SIGTERM ends it with success."""
-    with running(otelcol, tmp_path) as collector:
+def test_it_starts_works_and_stops_without_a_complaint(otelcol: str, tmp_path: Path) -> None:
+    """No warning in its log, deprecated names included, and SIGTERM ends it with success."""
+    with OtlpSink() as backend, running(otelcol, tmp_path, BACKEND_HTTP=backend.endpoint) as collector:
+        sender = Sender(("http", collector.endpoints["http"]))
+        sender.traces.get_tracer("test").start_span("one").end()
+        sender.shutdown()
+        # A collector listens for signals only after it has said that it is ready (0.159): not to be sent one before.
+        backend.wait_until(lambda: len(backend.spans) == 1)
         assert collector.stop() == 0
         levels = [line.split("\t")[1] for line in collector.log.splitlines() if line.count("\t") > 2]
         assert set(levels) == {"info"}, collector.log
@@ -216,6 +221,21 @@ def test_what_is_sent_arrives_unchanged(otelcol: str, tmp_path: Path, incoming: 
         assert in_order(backend.logs) == in_order(direct.logs)
         assert {metric["name"] for metric in backend.metrics} == {"streamspan.wait.max", "streamspan.active"}
         assert without_times(backend.metrics) == without_times(direct.metrics)
+
+
+def test_a_request_of_many_megabytes_arrives_in_parts_that_backends_take(otelcol: str, tmp_path: Path) -> None:
+    """Eight MiB by gRPC to a backend that takes four at once: nothing is refused on the way in or out."""
+    with OtlpSink("grpc") as backend:
+        variables = {"BACKEND_GRPC": f"127.0.0.1:{backend.port}", "TRACES_EXPORTERS": "[otlp_grpc]"}
+        with running(otelcol, tmp_path, **variables) as collector:
+            sender = Sender(("grpc", collector.endpoints["grpc"]))
+            tracer = sender.traces.get_tracer("test")
+            for number in range(128):
+                tracer.start_span(f"{number}", attributes={"long": f"{number:04}" * 2**14}).end()
+            sender.shutdown()
+            assert collector.stop() == 0
+        assert {span["name"] for span in backend.spans} == {f"{number}" for number in range(128)}
+        assert len(backend.requests) > 2
 
 
 def without_times(metrics: list[Item]) -> list[Item]:

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streamspan._answer import OutputSink
 from streamspan._content import TRUNCATED, OutputAssembler, bounded, encodable, parsed_arguments, plain, to_json
 from streamspan._records import ToolCallDelta
-from streamspan._session import OutputSink
 
 unhurried = settings(deadline=None, max_examples=150)
 

@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import re
+import sys
 import zlib
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -16,15 +17,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from streamspan._decoders import (
-    ContentDecoder,
-    JSONArrayDecoder,
-    NDJSONDecoder,
-    ServerSentEvent,
-    SSEDecoder,
-    TailMarker,
-    content_decoder,
-)
+from streamspan._codings import ContentDecoder, content_decoder
+from streamspan._decoders import NDJSONDecoder, ServerSentEvent, SSEDecoder, TailMarker
+from streamspan._json_array import JSONArrayDecoder
 
 unhurried = settings(deadline=None, max_examples=200)
 
@@ -429,5 +424,15 @@ def test_optional_codings_are_undone_where_their_package_is(encoding: str, packa
 def test_optional_codings_are_unknown_without_their_package(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A package that is missing is no error."""
     for package in ("brotli", "brotlicffi", "zstandard", "compression.zstd"):
-        monkeypatch.setitem(__import__("sys").modules, package, None)
+        monkeypatch.setitem(sys.modules, package, None)
     assert content_decoder(encoding) is None
+
+
+def test_zstandard_of_the_standard_library_serves_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python 3.14 brings its own; what follows a whole frame is ignored."""
+    module = pytest.importorskip("compression.zstd", reason="new in Python 3.14")
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    encoded = module.compress(b"data" * 100)
+    decoder = content_decoder("zstd")
+    assert content(decoder, encoded, [5, 9]) == b"data" * 100
+    assert content(decoder, encoded, []) == b""

@@ -113,7 +113,7 @@ def test_the_spans_limit_does_not_bind_the_log(new_rig: NewRig) -> None:
         ("off", "logs/dup", False, False),
     ],
 )
-def test_the_conventions_switch_moves_exceptions(  # noqa: PLR0917 - a row of a table
+def test_the_conventions_switch_moves_exceptions(
     target: Any, opt_in: str, on_span: bool, in_log: bool, new_rig: NewRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN` moves exceptions to the log or doubles them; other events stay."""
@@ -156,7 +156,7 @@ CONTENT = {
         ("SPAN_AND_EVENT", "FALSE", True, False, False),
     ],
 )
-def test_content_goes_where_the_mode_says(  # noqa: PLR0917 - a row of a table
+def test_content_goes_where_the_mode_says(
     mode: Any,
     emit: str,
     on_span: bool,
@@ -210,9 +210,7 @@ def test_text_beyond_ascii_is_written_as_it_is(new_rig: NewRig) -> None:
     assert attributes_of(rig.span)["gen_ai.system_instructions"] == '[{"type":"text","content":"né"}]'
 
 
-def test_content_that_could_not_be_redacted_does_not_leave(
-    new_rig: NewRig, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_content_that_could_not_be_redacted_does_not_leave(new_rig: NewRig, caplog: pytest.LogCaptureFixture) -> None:
     """When the application's `redact` raises no text is shown, everything else is there, and it is logged once."""
 
     def broken(text: str) -> str:

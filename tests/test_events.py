@@ -124,6 +124,16 @@ def test_each_failed_attempt_is_a_retry_at_the_time_it_failed(new_rig: NewRig) -
     ]
 
 
+def test_a_retry_of_unknown_cause_has_neither_status_nor_type(new_rig: NewRig) -> None:
+    """Where the layer below did not say why it failed, nothing is made up."""
+    rig = new_rig()
+    session = rig.open()
+    session.attempt_failed(None, None)
+    session.attempt()
+    session.closed()
+    assert event_list(rig.span)[0][2] == {"http.request.resend_count": 1, "streamspan.retry.delay": 0.0}
+
+
 def test_a_cancel_is_told_with_what_had_come_so_far(new_rig: NewRig) -> None:
     """The event has the reason, chunks and characters; thoughts only if there were any."""
     rig = new_rig()
@@ -170,7 +180,9 @@ def test_the_type_of_an_exception_has_its_module(new_rig: NewRig) -> None:
     rig = new_rig()
     rig.stream().failed(failure())  # completed: its marker was seen
     rig.stream([(0.25, text("a"))]).failed(failure(exception=Rig.Broken("x")))
-    assert [e["exception.type"] for s in rig.spans for e in events_named(s, "exception")] == ["telemetry_rig.Rig.Broken"]
+    assert [e["exception.type"] for s in rig.spans for e in events_named(s, "exception")] == [
+        "telemetry_rig.Rig.Broken"
+    ]
 
 
 def test_an_error_in_the_stream_has_the_providers_type(new_rig: NewRig) -> None:

@@ -86,7 +86,7 @@ class Run:
         with OtlpSink() as sink:
             environment = {name: value for name, value in os.environ.items() if name != "OPENAI_API_KEY"}
             self.result = subprocess.run(
-                [sys.executable, "-X", "dev", "-W", "error", str(EXAMPLES / self.example)],
+                [sys.executable, "-W", "error", str(EXAMPLES / self.example)],
                 input=EXPECTED[self.example].stdin,
                 env=environment
                 | {

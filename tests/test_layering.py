@@ -16,8 +16,11 @@ SOURCE = ROOT / "src"
 PACKAGE = "streamspan"
 
 # Room to its modules and to the rooms that it may import from; always from itself. A package stands for its modules.
-FOUNDATIONS = {"_version", "_guard", "_records", "_config", "_semconv"}
-CORE = {"_arrivals", "_session", "_decoders", "_content", "_redaction", "_failures", "_identity"}
+FOUNDATIONS = {"_version", "_guard", "_records", "_options", "_config", "_semconv"}
+CORE = {
+    "_arrivals", "_endings", "_answer", "_timeline", "_session", "_decoders", "_codings", "_json_array", "_content",
+    "_redaction", "_failures", "_identity",
+}  # fmt: skip
 PROVIDERS = {"providers"}
 FEEDING = {"_lifecycle", "_patching", "_cancellation", "_ownership", "_taps", "_wire", "_bodies", "_sessions"}
 INTEGRATIONS = {"integrations"}

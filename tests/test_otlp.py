@@ -22,9 +22,10 @@ from opentelemetry.trace import SpanKind
 from tests.otlp_sink import Item, Mode, OtlpSink, Protocol, closed_port
 
 from streamspan._otlp import check_endpoint, own_providers
+from streamspan._otlp.delivery import Delivery, Notices
 from streamspan._otlp.problems import CLOSED, of_exception, of_grpc, of_http
 from streamspan._otlp.providers import OwnProviders
-from streamspan._otlp.settings import read_settings
+from streamspan._otlp.settings import Target, read_settings
 
 ROOT = Path(__file__).parent.parent
 SDK = tuple(int(part) for part in version("opentelemetry-sdk").split(".")[:2])
@@ -462,6 +463,24 @@ def test_a_full_queue_is_one_warning(
         )
 
 
+def test_what_nobody_takes_at_the_end_is_not_tried_again() -> None:
+    """Nothing listens while the process ends: the export is aborted, so that exit does not wait for retries."""
+    calls: list[str] = []
+
+    def export(batch: object) -> object:
+        calls.append(f"export {batch}")
+        raise ConnectionRefusedError
+
+    delivery = Delivery(Target("traces", "http/protobuf", "http://127.0.0.1:9/v1/traces"), Notices())
+    delivery.abort = lambda: calls.append("abort")
+    delivery.send(export, 1)
+    assert calls == ["export 1"]
+    delivery.is_closing = True
+    delivery.send(export, 2)
+    delivery.send(export, 3)
+    assert calls == ["export 1", "export 2", "abort"]
+
+
 def test_shutting_down_twice_is_shutting_down_once(
     configured: Any, made: list[OwnProviders], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -540,6 +559,8 @@ sys.stdout.write(str(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])))
         assert (ended.returncode, ended.stdout, warnings_in(ended)) == (7, "3", [])
         names = sorted(span["name"] for span in sink.spans)
         assert names == ["first", "of the child", "of the parent", "second", "waits in the parent"]
+        if protocol == "http":  # the child does not write into its parent's connection
+            assert len({request["peer"] for request in sink.requests if request["signal"] == "traces"}) == 2
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")

@@ -595,6 +595,22 @@ def test_secrets_are_taken_out_of_everything_that_an_error_says(new_rig: NewRig)
     assert "sk-secret" not in f"{[attributes_of(log.log_record) for log in rig.logs]}"
 
 
+def test_a_session_that_cannot_be_summarized_still_ends_its_span(
+    new_rig: NewRig, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A fault of ours costs the description; the span ends at the right time, and no stream stays open."""
+    rig = new_rig()
+    rig.is_checked = False
+    session = rig.stream()
+    session.settle()
+    session.usage = None  # type: ignore[assignment] # a fault of ours
+    session.exhausted()
+    assert rig.span.end_time == START_NS + 1_500_000_000
+    assert point(rig.metrics()["streamspan.active"]).value == 0
+    assert rig.summaries == []
+    assert len(_faults(caplog)) == 1
+
+
 def test_a_description_that_fails_halfway_still_ends_the_span(
     new_rig: NewRig, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -113,56 +113,53 @@ def _merged(rows: array[int]) -> array[int]:
     return out
 
 
-# A wait is counted in units of 32 ns. Up to 31 of them each has its own part; above, an octave has 16 equal parts, so
-# the middle of a part is off by at most 1/32 (3.1 %) of its lower edge. 2**36 units are over half an hour.
-_UNIT_LOG2 = 5
-_UNITS_LOG2 = 36
-_MOST_UNITS = (1 << _UNITS_LOG2) - 1
+# A wait falls into one of 16 equal parts of its octave, so the middle of a part is off by at most 1/32 (3.1 %) of its
+# lower edge. There is a short list for each octave that occurs: one flat array needs bounds and offsets, and
+# `array[i] += 1` with them takes twice as long.
+_OCTAVES = 65  # by bit length: 0 to 2**64 ns
 _PARTS = 16
-_SIZE = (_UNITS_LOG2 - 3) * _PARTS
+_SHIFTS = tuple(max(bits - 5, 0) for bits in range(_OCTAVES))
 
 
 class Waits:
-    """A log-scale histogram of waits: quantiles within 5 % (from 512 ns up), maximum exact, fixed size."""
+    """A log-scale histogram of waits: quantiles within 5 %, maximum exact, bounded size."""
 
-    __slots__ = ("_counts", "max_ns")
+    __slots__ = ("_octaves", "max_ns")
 
     def __init__(self) -> None:
-        self._counts = array("I", bytes(4 * _SIZE))
+        self._octaves: list[list[int] | None] = [None] * _OCTAVES
         self.max_ns = -1
 
     def add(self, wait_ns: int) -> None:
         """Take one wait."""
         if wait_ns > self.max_ns:
             self.max_ns = wait_ns
-        units = wait_ns >> _UNIT_LOG2
-        if units < _PARTS:
-            self._counts[units] += 1
-            return
-        if units > _MOST_UNITS:
-            units = _MOST_UNITS
-        # The top five bits, of which the first is always set, and 16 for each octave above the linear part.
-        octave = units.bit_length() - 5
-        self._counts[(octave << 4) + (units >> octave)] += 1
+        bits = wait_ns.bit_length()
+        octave = self._octaves[bits]
+        if octave is None:
+            octave = self._octaves[bits] = [0] * _PARTS
+        # The bit above these four is the octave's own; below 32 ns there is one part per nanosecond.
+        octave[(wait_ns >> _SHIFTS[bits]) & (_PARTS - 1)] += 1
 
     @property
     def count(self) -> int:
         """How many waits there were."""
-        return sum(self._counts)
+        return sum(sum(octave) for octave in self._octaves if octave)
 
     def quantile(self, q: float) -> float | None:
         """Return the `q` quantile in seconds (nearest rank), None without waits."""
         rank = max(1, math.ceil(q * self.count))
         seen = 0
-        for index, count in enumerate(self._counts):
-            seen += count
-            if seen >= rank:
-                return min(_middle_ns(index), self.max_ns) / 1e9
+        for bits, octave in enumerate(self._octaves):
+            for part, waits in enumerate(octave or ()):
+                seen += waits
+                if seen >= rank:
+                    return min(_middle_ns(bits, part), self.max_ns) / 1e9
         return None
 
 
-def _middle_ns(index: int) -> float:
-    if index < 2 * _PARTS:
-        return (index + 0.5) * (1 << _UNIT_LOG2)
-    octave = (index >> 4) - 1
-    return ((index & 15) + _PARTS + 0.5) * (1 << octave + _UNIT_LOG2)
+def _middle_ns(bits: int, part: int) -> float:
+    shift = _SHIFTS[bits]
+    if not shift:
+        return part + (_PARTS if bits > 4 else 0)  # noqa: PLR2004 - five bits: 16 to 31 ns
+    return (_PARTS + part + 0.5) * (1 << shift)

@@ -14,7 +14,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from functools import cache
 from typing import Any
 
-from streamspan._decoders import TailMarker, content_decoder
+from streamspan._codings import content_decoder
+from streamspan._decoders import TailMarker
 from streamspan._ownership import Call, async_reader, call_of, mark, sync_reader
 from streamspan._taps import tell, told_closed
 from streamspan._wire import FLUSH, WireReader
@@ -76,7 +77,7 @@ class _Body:
         if call.is_parsed or call.session.is_ended:
             return None
         reader = WireReader(call.endpoint, self._content_type, self._encoding, call.session.request.is_stream)
-        call.session.read = call.guard.wrap(reader.read, otherwise=())
+        call.session.read = call.guard.wrap_reader(reader.read, otherwise=())
         return reader
 
     def closed(self, reader: int) -> None:

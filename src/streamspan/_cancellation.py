@@ -36,6 +36,18 @@ def patches() -> list[Patch]:
     ]
 
 
+def is_loop_shutting_down() -> bool:
+    """Tell whether the event loop is closing what was left behind: nobody asks for such a close.
+
+    `asyncio.run` closes forgotten async generators when its main task is over; the loop notes that it does.
+    """
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return bool(getattr(loop, "_asyncgens_shutdown_called", False))
+
+
 def on_timeout(wrapped: Callable[[], None], instance: Any, args: Any, kwargs: Any) -> None:
     """Note the task that an `asyncio.timeout` cancels now; the wrapper of `Timeout._on_timeout`."""
     task = getattr(instance, "_task", None)

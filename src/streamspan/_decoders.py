@@ -1,4 +1,4 @@
-"""Bytes to events: server-sent events, lines of JSON, a streamed JSON array, content codings, the end marker.
+"""Bytes to events: server-sent events, lines of JSON, the end marker.
 
 Knows wire framing, and that bytes may be split anywhere. Refuses to know what an event says and where bytes come from.
 Decoders never raise on what they are fed, cost time linear in it whatever the pieces are, and hold a bounded amount of
@@ -11,19 +11,13 @@ which the decoder is as new.
 from __future__ import annotations
 
 import re
-import zlib
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from importlib import import_module
-from types import ModuleType
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 DEFAULT_LIMIT = 16 * 2**20
 """Bytes of one event that are held; an image in base64 is one event."""
 
 _BOM = b"\xef\xbb\xbf"
 _LF, _CR = 10, 13
-_ZLIB_HEADER = 2
 
 
 class ServerSentEvent(NamedTuple):
@@ -199,103 +193,6 @@ class NDJSONDecoder:
         return [text.decode("utf-8", "replace") for line in lines if line and (text := line.strip())]
 
 
-class JSONArrayDecoder:
-    """Takes the elements out of a JSON array while it is still growing, each as soon as it is whole.
-
-    Gemini without `alt=sse` answers with one array whose elements are the chunks. An object outside of any array is
-    an element too, because errors come bare. It counts brackets and strings and does not check the JSON; elements
-    that are too long are left out.
-    """
-
-    __slots__ = (
-        "_depth",
-        "_is_array",
-        "_is_escaped",
-        "_is_in_string",
-        "_is_skipping",
-        "_limit",
-        "_piece",
-        "too_long_count",
-    )
-
-    _depth: int
-    _is_array: bool
-
-    _STRING_STOP = re.compile(rb'["\\]')
-    _OTHER_STOP = re.compile(rb'[\[\]{}",]')
-
-    def __init__(self, limit: int = DEFAULT_LIMIT) -> None:
-        self._limit = limit
-        self.too_long_count = 0
-        self.flush()
-
-    def feed(self, data: bytes) -> list[str]:
-        """Take bytes; return the text of the elements that they complete."""
-        elements: list[str] = []
-        begin = 0
-        for at, mark in self._marks(data):
-            if mark in b"[{":
-                if self._depth == 0:
-                    self._is_array = mark == b"["
-                    self._discard()
-                    begin = at + self._is_array  # an element begins inside the array, or is the bare object
-                self._depth += 1
-            elif self._depth == 1 and self._is_array:  # a number, string or word may end here
-                elements += self._cut(data[begin:at])
-                begin = at + 1
-                self._depth = int(mark == b",")
-            elif mark != b"," and self._depth:
-                self._depth -= 1
-                if self._depth == self._is_array:
-                    elements += self._cut(data[begin : at + 1])
-                    begin = at + 1
-        if self._depth:
-            self._keep(data[begin:])
-        return elements
-
-    def flush(self) -> list[str]:
-        """End the stream. What is left is no whole element, so there is nothing to return."""
-        self._piece = bytearray()
-        self._depth = 0
-        self._is_array = self._is_in_string = self._is_escaped = self._is_skipping = False
-        return []
-
-    def _marks(self, data: bytes) -> Iterator[tuple[int, bytes]]:
-        """Find the brackets and commas outside of strings."""
-        position = int(self._is_escaped)
-        if data:
-            self._is_escaped = False
-        while stop := (self._STRING_STOP if self._is_in_string else self._OTHER_STOP).search(data, position):
-            mark = stop[0]
-            position = stop.end()
-            if mark == b'"':
-                self._is_in_string = not self._is_in_string
-            elif mark == b"\\":
-                self._is_escaped = position == len(data)
-                position += 1
-            else:
-                yield stop.start(), mark
-
-    def _cut(self, rest: bytes) -> list[str]:
-        self._keep(rest)
-        self.too_long_count += self._is_skipping
-        element = self._piece.strip().decode("utf-8", "replace")
-        self._discard()
-        return [element] if element else []
-
-    def _discard(self) -> None:
-        self._piece.clear()
-        self._is_skipping = False
-
-    def _keep(self, data: bytes) -> None:
-        if self._is_skipping:
-            return
-        self._piece += data
-        if len(self._piece) > self._limit:
-            self._piece.clear()
-            self._is_skipping = True
-
-
 class TailMarker:
     """Tells at the end of an event stream whether the line `data: <marker>` was among its last bytes.
 
@@ -323,125 +220,3 @@ class TailMarker:
             return False
         line = rb"[\r\n]data: ?" + re.escape(self._marker) + rb"[ \t]*(?:[\r\n]|\Z)"
         return re.search(line, self._before + self._last) is not None
-
-
-# --- content codings ---------------------------------------------------------------------------------------------
-
-
-class ContentDecoder(Protocol):
-    """Undoes a content coding piece by piece."""
-
-    def decode(self, data: bytes) -> bytes:
-        """Return what the bytes decode to; nothing any more once they were corrupt."""
-        ...
-
-
-class _Identity:
-    __slots__ = ()
-
-    def decode(self, data: bytes) -> bytes:
-        return data
-
-
-class _Coding:
-    """A decompressing function that ends for good at the first error."""
-
-    __slots__ = ("_decompress", "_errors", "_is_broken")
-
-    def __init__(self, decompress: Callable[[bytes], bytes], *errors: type[Exception]) -> None:
-        self._decompress = decompress
-        self._errors = errors
-        self._is_broken = False
-
-    def decode(self, data: bytes) -> bytes:
-        if self._is_broken or not data:
-            return b""
-        try:
-            return self._decompress(data)
-        except self._errors:
-            self._is_broken = True
-            return b""
-
-
-class _Chain:
-    """Several codings, undone in the reverse order of the header."""
-
-    __slots__ = ("_decoders",)
-
-    def __init__(self, decoders: list[ContentDecoder]) -> None:
-        self._decoders = decoders
-
-    def decode(self, data: bytes) -> bytes:
-        for decoder in self._decoders:
-            data = decoder.decode(data)
-        return data
-
-
-def _gzip() -> ContentDecoder:
-    return _Coding(zlib.decompressobj(16 + zlib.MAX_WBITS).decompress, zlib.error)
-
-
-def _deflate() -> ContentDecoder:
-    """RFC 9110 means zlib's format, some servers send the raw one; the first two bytes tell."""
-    start = b""
-    inflate: Callable[[bytes], bytes] | None = None
-
-    def decompress(data: bytes) -> bytes:
-        nonlocal start, inflate
-        if inflate is None:
-            start = data = start + data
-            if len(data) < _ZLIB_HEADER:
-                return b""
-            is_zlib = data[0] & 15 == zlib.DEFLATED and int.from_bytes(data[:_ZLIB_HEADER], "big") % 31 == 0
-            inflate = zlib.decompressobj(zlib.MAX_WBITS if is_zlib else -zlib.MAX_WBITS).decompress
-        return inflate(data)
-
-    return _Coding(decompress, zlib.error)
-
-
-def _brotli() -> ContentDecoder | None:
-    module = _first_of("brotli", "brotlicffi")
-    if module is None:
-        return None
-    decompressor = module.Decompressor()
-    # brotli calls it process, brotlicffi decompress.
-    return _Coding(getattr(decompressor, "process", None) or decompressor.decompress, module.error)
-
-
-def _zstd() -> ContentDecoder | None:
-    module = _first_of("zstandard", "compression.zstd")
-    if module is None:
-        return None
-    decompressor = module.ZstdDecompressor()
-    if hasattr(decompressor, "decompressobj"):
-        decompressor = decompressor.decompressobj()
-    return _Coding(decompressor.decompress, module.ZstdError, EOFError)
-
-
-def _first_of(*names: str) -> ModuleType | None:
-    for name in names:
-        with suppress(ImportError):
-            return import_module(name)
-    return None
-
-
-_CODINGS: dict[str, Callable[[], ContentDecoder | None]] = {
-    "identity": _Identity,
-    "gzip": _gzip,
-    "x-gzip": _gzip,
-    "deflate": _deflate,
-    "br": _brotli,
-    "zstd": _zstd,
-}
-
-
-def content_decoder(encoding: str) -> ContentDecoder | None:
-    """Return a decoder for a `Content-Encoding` header, None if one of its codings is unknown here."""
-    decoders: list[ContentDecoder] = []
-    for name in encoding.lower().split(","):
-        make = _CODINGS.get(name.strip() or "identity")
-        decoder = make() if make else None
-        if decoder is None:
-            return None
-        decoders.insert(0, decoder)
-    return decoders[0] if len(decoders) == 1 else _Chain(decoders)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from enum import Enum, auto
 
-from streamspan._records import CancelReason, Outcome
+from streamspan._records import CancelReason, Ending, Failure, Outcome, ProviderError
 
 
 class State(Enum):
@@ -56,7 +56,7 @@ ENDINGS: dict[tuple[State, Signal], Outcome] = {
 }
 """State and ending signal to outcome. (ENDED, anything) is absent: first ending wins."""
 
-CANCEL_REASONS: dict[Signal, CancelReason] = {
+_CANCEL_REASONS: dict[Signal, CancelReason] = {
     Signal.CLOSED: "closed",
     Signal.TASK_CANCELLED: "task_cancelled",
     Signal.INTERRUPTED: "interrupted",
@@ -66,3 +66,40 @@ CANCEL_REASONS: dict[Signal, CancelReason] = {
 
 # Noticed long after the fact: such a session ended when it last moved.
 NOTICED_LATE = frozenset({Signal.DROPPED, Signal.EXIT})
+
+_TRUNCATED = "the stream ended without its terminal marker"
+
+
+def ending(
+    outcome: Outcome,
+    signal: Signal,
+    at_ns: int,
+    *,
+    failure: Failure | None = None,
+    fault: ProviderError | None = None,
+    cause: str | None = None,
+) -> Ending:
+    """Put an outcome into words.
+
+    Args:
+        outcome: what the table says.
+        signal: what it was told by.
+        at_ns: when, on the session's clock.
+        failure: what the read or the call raised.
+        fault: the provider's own word for it, which beats the exception that an SDK made of it.
+        cause: type of the exception in the caller's code that made it close the stream.
+    """
+    if outcome == "cancelled":
+        return Ending(outcome, at_ns, cancel_reason=_CANCEL_REASONS[signal], cancel_exception=cause)
+    if outcome == "truncated":
+        return Ending(outcome, at_ns, error_type="truncated", error_message=_TRUNCATED)
+    if outcome == "completed":
+        return Ending(outcome, at_ns)
+    seen = failure or Failure("_OTHER")
+    return Ending(
+        outcome,
+        at_ns,
+        error_type=fault.type if fault is not None else seen.type,
+        error_message=(fault.message if fault is not None else "") or seen.message,
+        exception=seen.exception,
+    )

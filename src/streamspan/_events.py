@@ -64,13 +64,11 @@ def ending_events(session: Session, exception: Attributes | None) -> list[Event]
     return [Event(names.EVENT_CANCELLED, ending.at_ns, attributes)]
 
 
-def exception_attributes(ending: Ending, scrub: Callable[[str], str]) -> Attributes | None:
-    """Return what the `exception` event says of an error or a timeout, None for any other ending.
+def exception_attributes(ending: Ending, scrub: Callable[[str], str]) -> Attributes:
+    """Return what the `exception` event says of an error or a timeout.
 
     A failure that the provider only reported inside the stream has the provider's word for its type and no stack.
     """
-    if ending.outcome not in {"error", "timeout"}:
-        return None
     exc = ending.exception
     if exc is None:
         attributes = {names.EXCEPTION_TYPE: ending.error_type or "_OTHER"}

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
+A = TypeVar("A")
 T = TypeVar("T")
 U = TypeVar("U")
 
@@ -50,6 +51,25 @@ class Guard:
                 return otherwise
 
         return fenced
+
+    def wrap_reader(self, function: Callable[[A], T], otherwise: U) -> Callable[[A], T | U]:
+        """As `wrap`, for the one-argument call of the chunk path: `*args` and `**kwargs` would cost 0.1 microseconds."""
+
+        def fenced(argument: A, /) -> T | U:
+            try:
+                return function(argument)
+            except Exception as exc:  # noqa: BLE001
+                self.fault(function, exc)
+                return otherwise
+
+        return fenced
+
+    def takes(self, place: object, exc: BaseException) -> bool:
+        """Log an exception if it is a fault of ours; for code too hot for a fence of its own."""
+        if not isinstance(exc, Exception):
+            return False
+        self.fault(place, exc)
+        return True
 
     def fault(self, place: object, exc: Exception) -> None:
         """Log a fault once per place and kind, and switch the part off after `FAULT_LIMIT` of them."""

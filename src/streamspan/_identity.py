@@ -54,7 +54,7 @@ class session:  # noqa: N801 - reads as a statement: `with streamspan.session("i
         self._attributes = {name: _checked(name, value) for name, value in attributes.items()}
         self._tokens: list[Token[Identity | None]] = []
 
-    def __enter__(self) -> session:  # noqa: PYI034 - typing.Self is from 3.11 on
+    def __enter__(self) -> session:
         outer = _current.get() or Identity()
         inner = Identity(
             self._session_id,
@@ -72,7 +72,7 @@ class session:  # noqa: N801 - reads as a statement: `with streamspan.session("i
             # generators that way). The value lived in the first context only, so there is nothing to put back.
             return
 
-    async def __aenter__(self) -> session:  # noqa: PYI034
+    async def __aenter__(self) -> session:
         return self.__enter__()
 
     async def __aexit__(

@@ -199,7 +199,7 @@ class SessionTelemetry:
                 attributes=with_response_model(self.attributes, session.response_model),
             )
         if self._span.is_recording():
-            guard.call(self._span.end)
+            guard.call(self._span.end, session.unix_ns(ending_of(session).at_ns))
 
     def forgotten(self) -> None:
         """Take back the count of open streams in a forked child; the span is the parent process's."""

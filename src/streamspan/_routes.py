@@ -20,11 +20,6 @@ class Routes:
     has_details: bool
     """Whether the conventions' details event is emitted, with content or without."""
 
-    @property
-    def takes_content(self) -> bool:
-        """Whether content goes anywhere."""
-        return self.content_on_span or self.content_in_details
-
 
 def routes_of(config: Config, *, exception_opt_in: str = "", emit_event: str = "") -> Routes:
     """Return the routes for a configuration.

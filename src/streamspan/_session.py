@@ -11,9 +11,7 @@ chunks and the observer are passed in.
                                                           ▼
                                                         ended
 
-What an ending signal means depends on the state it meets; `ENDINGS` is the whole rule. After the terminal marker
-nothing can spoil a stream any more (reference: a caller who closes after the end event has not cancelled), and
-after an error event nothing can mend it.
+What an ending signal means depends on the state that it meets: `_endings.ENDINGS` is the whole rule.
 
 The chunk path is two calls, made by a tap:
 
@@ -30,12 +28,11 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from streamspan._answer import OutputSink
-from streamspan._endings import BEFORE_CHUNKS, CANCEL_REASONS, ENDINGS, NOTICED_LATE, UNFINISHED, Signal, State
-from streamspan._records import TEXT, Delta, Ending, Failure, Outcome, ProviderError, Request
+from streamspan._endings import BEFORE_CHUNKS, ENDINGS, NOTICED_LATE, UNFINISHED, Signal, State, ending
+from streamspan._records import TEXT, Delta, Ending, Failure, ProviderError, Request
 from streamspan._timeline import Timeline
 
 _NOTHING: Any = object()
-_TRUNCATED = "the stream ended without its terminal marker"
 
 
 class Observer(Protocol):
@@ -61,13 +58,9 @@ class Session(Timeline):
         read: pure reader of a chunk, to one `Delta` or to several where a chunk is a piece of the wire. A fault in it
             must be fenced by the caller.
         started_unix_ns: wall clock of the call.
-        stall_ns: wait that counts as a stall.
-        chunk_budget: most chunk records to keep; 0 for none.
+        stall_ns, chunk_budget, has_finish_reasons, output, text_of: as `Timeline` and `Answer`.
         marker_is_reliable: whether a stream without its terminal marker was cut short. If not, the end of the stream
             is the marker.
-        has_finish_reasons: whether each choice is due a finish reason.
-        output: who assembles the content, if it is captured.
-        text_of: shortcut for the commonest chunk: the text (not empty) of choice 0 if that is all there is in it.
 
     `reader` is the thread or task that is inside a read now, 0 if none is. `was_done` tells whether the marker that an
     SDK keeps to itself (`[DONE]`) has been on the wire; a tap on the bytes sets it.
@@ -79,7 +72,6 @@ class Session(Timeline):
         "_claim_token",
         "_clock",
         "_has_returned",
-        "_idle_since",
         "_marker_is_reliable",
         "_pending",
         "_pulled_at",
@@ -126,17 +118,14 @@ class Session(Timeline):
         self.observer = observer
         self._clock = clock
         self._marker_is_reliable = marker_is_reliable
-        self._pulled_at = self._idle_since = self.arrived_at = now
+        self._pulled_at = self.arrived_at = now
         self.state = State.REQUESTED
+        self.is_ended, self._claim_token = False, [True]
         self.ending: Ending | None = None
-        self.is_ended = False
         self.fault: ProviderError | None = None
-        self._claim_token = [True]
-        self.reader = 0
         self.was_done: Callable[[], bool] | None = None
-        self._has_returned = False
-        self._pending = _NOTHING
-        self._carried_wait_ns = 0
+        self.reader, self._has_returned = 0, False
+        self._pending, self._carried_wait_ns = _NOTHING, 0
         self.request_id: str | None = None
 
     # --- before the stream ---------------------------------------------------------------------------------------
@@ -162,7 +151,7 @@ class Session(Timeline):
         """The call has returned to the caller: its time belongs to the first wait, what follows to the caller."""
         now = self._clock()
         self._carried_wait_ns += now - self._pulled_at
-        self._idle_since = self._pulled_at = now
+        self._pulled_at = now
         self._has_returned = True
 
     # --- the chunk path ------------------------------------------------------------------------------------------
@@ -170,7 +159,6 @@ class Session(Timeline):
     def pull(self, reader: int) -> None:
         """The caller asks for the next chunk; `reader` names the thread or task that will wait for it (not 0)."""
         now = self._clock()
-        self.consumer_ns += now - self._idle_since
         pulled_at, self._pulled_at = self._pulled_at, now
         self.reader = reader
         chunk, self._pending = self._pending, _NOTHING
@@ -179,7 +167,7 @@ class Session(Timeline):
 
     def arrived(self, chunk: Any) -> None:
         """A chunk is there; it is read for its content later, so that the caller has it now."""
-        self._idle_since = self.arrived_at = self._clock()
+        self.arrived_at = self._clock()
         self._pending = chunk
         self.reader = 0
 
@@ -294,38 +282,22 @@ class Session(Timeline):
             return
         self._close_the_books(at_ns)
         outcome = ENDINGS[self.state, signal]
-        self.ending = self._ending(outcome, signal, at_ns, failure, cause)
+        self.ending = ending(outcome, signal, at_ns, failure=failure, fault=self.fault, cause=cause)
         self.is_ended = True
         self.state = State.ENDED
         self.observer.ended(self)
 
-    def _ending(
-        self, outcome: Outcome, signal: Signal, at_ns: int, failure: Failure | None, cause: str | None
-    ) -> Ending:
-        if outcome == "cancelled":
-            return Ending(outcome, at_ns, cancel_reason=CANCEL_REASONS[signal], cancel_exception=cause)
-        if outcome == "truncated":
-            return Ending(outcome, at_ns, error_type="truncated", error_message=_TRUNCATED)
-        if outcome == "completed":
-            return Ending(outcome, at_ns)
-        if self.fault is not None:  # the provider's own word for it beats the exception that the SDK made of it
-            error_type, message = self.fault.type, self.fault.message
-            if failure is not None:
-                return Ending(outcome, at_ns, None, None, error_type, message or failure.message, failure.exception)
-            return Ending(outcome, at_ns, None, None, error_type, message)
-        assert failure is not None
-        return Ending(outcome, at_ns, None, None, failure.type, failure.message, failure.exception)
-
     def _close_the_books(self, at_ns: int) -> None:
         """Give the time since the last chunk to whom it belongs."""
         if self._has_returned and not self.reader:
-            self.consumer_ns += max(0, at_ns - self._idle_since)
             self.provider_ns += self._carried_wait_ns
-            return
-        wait = max(0, at_ns - self._pulled_at) + self._carried_wait_ns
-        self.provider_ns += wait
-        if self.chunk_count and wait >= self._stall_ns:
-            self.stalled(self.chunk_count, wait, at_ns)
+        else:
+            wait = max(0, at_ns - self._pulled_at) + self._carried_wait_ns
+            self.provider_ns += wait
+            if self.chunk_count and wait >= self._stall_ns:
+                self.stalled(self.chunk_count, wait, at_ns)
+        # What is not the provider's is the caller's; counting it chunk by chunk would say the same.
+        self.consumer_ns = max(0, at_ns - self.started_at - self.provider_ns)
 
     @property
     def finish_reasons(self) -> tuple[str, ...]:

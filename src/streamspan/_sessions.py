@@ -147,7 +147,7 @@ class Sessions:
             request,
             clock=self._clock,
             observer=_Watched(telemetry, self._lifecycle, self._guard),
-            read=guard.wrap(read, otherwise=_NOTHING),
+            read=guard.wrap_reader(read, otherwise=_NOTHING),
             started_unix_ns=started_unix_ns,
             stall_ns=int(self.config.stall_seconds * 1e9),
             chunk_budget=self.config.chunk_events if self.config.events != "off" else 0,

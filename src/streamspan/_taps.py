@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Generator
 from typing import Any, TypeVar
 
-from streamspan._cancellation import is_timeout
+from streamspan._cancellation import is_loop_shutting_down, is_timeout
 from streamspan._endings import Signal
 from streamspan._failures import describe, qualified_name
 from streamspan._ownership import Call, async_reader, sync_reader
@@ -48,7 +48,7 @@ def told_closed(call: Call) -> None:
     session = call.session
     if session.is_ended:
         return
-    if call.is_dropped():
+    if call.is_dropped() or is_loop_shutting_down():
         call.lifecycle.dropped(session)
         return
     cause = call.cause_of_closing()
@@ -63,26 +63,30 @@ def told_closed(call: Call) -> None:
 class _Tap:
     """What both colours share: finding the call at the first read, and the fences around what is ours."""
 
-    __slots__ = ("_call", "_find", "_hides", "_items", "_pull", "_session")
+    __slots__ = ("_call", "_find", "_hides", "_items", "_session")
 
     def __init__(self, items: Any, find: Callable[[], Call | None]) -> None:
         self._items = items
-        self._find = find
+        self._find: Callable[[], Call | None] | None = find
         self._call: Call | None = None
         self._session: Any = None
         self._hides: Callable[[Any], bool] | None = None
 
     def _resolve(self) -> None:
         """Find out whose items these are; not before the first read, for an SDK may make its iterator too early."""
-        find, self._find = self._find, _found
-        call = find()
+        find, self._find = self._find, None
+        call = find() if find is not None else None
         if call is None:
             return
         call.is_parsed = True
         self._call = call
         self._session = call.session
         self._hides = call.hides
-        self._pull = call.guard.wrap(call.session.pull)
+
+    def _takes(self, exc: BaseException) -> bool:
+        """Take a fault of ours in `pull`, which has no fence of its own: it is called for every chunk."""
+        call = self._call
+        return call is not None and call.guard.takes(call.session.pull, exc)
 
     def _tell(self, exc: BaseException) -> None:
         call = self._call
@@ -103,23 +107,23 @@ class _Tap:
             call.lifecycle.dropped(call.session)
 
 
-def _found() -> None:
-    return None
-
-
 class Items(_Tap, Generator[T, Any, Any]):
     """The items of a synchronous stream."""
 
     __slots__ = ()
 
     def __next__(self) -> T:
-        if self._find is not _found:
+        if self._find is not None:
             self._resolve()
         session = self._session
         if session is None or session.is_ended:
             return next(self._items)  # type: ignore[no-any-return] # the SDK's items
         while True:
-            self._pull(sync_reader())
+            try:
+                session.pull(sync_reader())
+            except BaseException as exc:
+                if not self._takes(exc):
+                    raise
             try:
                 item: T = next(self._items)
             except BaseException as exc:
@@ -158,13 +162,17 @@ class AsyncItems(_Tap, AsyncGenerator[T, Any]):
     __slots__ = ()
 
     async def __anext__(self) -> T:
-        if self._find is not _found:
+        if self._find is not None:
             self._resolve()
         session = self._session
         if session is None or session.is_ended:
             return await self._items.__anext__()  # type: ignore[no-any-return] # the SDK's items
         while True:
-            self._pull(async_reader())
+            try:
+                session.pull(async_reader())
+            except BaseException as exc:
+                if not self._takes(exc):
+                    raise
             try:
                 item: T = await self._items.__anext__()
             except BaseException as exc:

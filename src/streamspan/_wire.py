@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from streamspan._decoders import NDJSONDecoder, SSEDecoder, content_decoder
+from streamspan._codings import content_decoder
+from streamspan._decoders import NDJSONDecoder, SSEDecoder
 from streamspan._records import Delta
 from streamspan.providers import Endpoint
 

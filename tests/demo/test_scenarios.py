@@ -8,7 +8,7 @@ import pytest
 
 from streamspan.demo.connection import ENDINGS
 from streamspan.demo.scenarios import SCENARIOS, UnknownScenarioError, key_of, parse
-from streamspan.demo.steps import Hold, Wait
+from streamspan.demo.steps import Wait
 from streamspan.demo.streams import DRESSES, Event, Reply
 
 STREAM = (
@@ -24,8 +24,11 @@ ALL = ["role", "0", "1", "2", "3", "4", "stop", "counts", "[DONE]"]
 
 def played(scenario: str) -> list[object]:
     """Return what a scenario does with the stream: payloads, seconds, and `hold`."""
-    words = {Event: lambda action: action.data, Wait: lambda action: action.seconds, Hold: lambda _: "hold"}
-    return [words[type(action)](action) for action in parse(scenario).script(REPLY)]
+    actions = parse(scenario).script(REPLY)
+    return [
+        action.data if isinstance(action, Event) else action.seconds if isinstance(action, Wait) else "hold"
+        for action in actions
+    ]
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def test_ending(server: DemoProvider, surface: Surface, ending: Ending, is_async
         if ending.ends_with_loop:
             caller.ended_at_ending = 1
 
-    told = run_twice(server, program, is_async=is_async, options=ending.options)
+    told = run_twice(server, program, is_async=is_async, options=ending.options, is_noisy=ending.ends_with_loop)
 
     attributes = told.attributes
     assert _what_happened(attributes) == {

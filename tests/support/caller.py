@@ -168,9 +168,9 @@ class Caller:
 
     async def collect(self) -> None:
         """Collect garbage, and let everything that follows from it happen."""
-        for _ in range(3):
+        for _ in range(2):
             gc.collect()
-            if self.is_async:
+            for _ in range(10 if self.is_async else 0):
                 await asyncio.sleep(0)
         if self._ended_spans is not None:
             _api.drain()

@@ -317,7 +317,7 @@ POST_RESPONSE = Surface(
 )
 AZURE = replace(CHAT, name="azure", client=_azure_client, traits=_CHAT - {"create"} | {"azure"})
 LEGACY = replace(CHAT, name="legacy-httpx-client", client=_legacy_client, traits=_CHAT - {"create"} | {"legacy"})
-AIOHTTP = replace(CHAT, name="aiohttp-transport", client=_aiohttp_client, traits=_CHAT - {"create"} | {"async"})
+AIOHTTP = replace(CHAT, name="aiohttp-transport", client=_aiohttp_client, traits=_CHAT - {"create"} | {"async", "aiohttp"})
 MOCK = replace(CHAT, name="mock-transport", client=_mock_client, traits=_CHAT - {"create", "server"} | {"mock"})
 
 SURFACES: tuple[Surface, ...] = (

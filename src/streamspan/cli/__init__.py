@@ -67,20 +67,25 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"streamspan {version()}")
     commands = parser.add_subparsers(metavar="command", required=True)
 
-    demo = _add(commands, "demo", _demo, "watch model streams of every kind; needs no key and no network")
+    def add(name: str, command: Callable[[argparse.Namespace], int], does: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=does, description=f"{does[0].upper()}{does[1:]}.")
+        added.set_defaults(command=command)
+        return added
+
+    demo = add("demo", _demo, "watch model streams of every kind; needs no key and no network")
     demo.add_argument("--fast", action="store_true", help="play at ten times the pace")
     demo.add_argument("--once", action="append", metavar="NAME", help="play only this scene; may be repeated")
     demo.add_argument("--list", action="store_true", help="list the scenes and exit")
 
-    doctor = _add(commands, "doctor", _doctor, "check what is installed, patched and configured; sends one test span")
+    doctor = add("doctor", _doctor, "check what is installed, patched and configured; sends one test span")
     doctor.epilog = "The exit status is 0 if all is well, 1 if there is a warning or a failure."
     doctor.add_argument("--json", action="store_true", help="print the report as JSON")
 
-    run = _add(commands, "run", _run_help, "run a script or module with its model streams recorded")
+    run = add("run", _run_help, "run a script or module with its model streams recorded")
     run.usage = "streamspan run script.py [argument ...]\n       streamspan run -m module [argument ...]"
     run.epilog = "Options are environment variables: STREAMSPAN_CONSOLE=true prints one line per finished stream."
 
-    collector = _add(commands, "collector", _collector, "list, print, write or validate the bundled collector files")
+    collector = add("collector", _collector, "list, print, write or validate the bundled collector files")
     collector.epilog = "Without options the files are listed; with names their contents are printed."
     collector.add_argument("names", nargs="*", metavar="NAME", help="file to print, write or validate; default: all")
     collector.add_argument("--out", type=Path, metavar="DIR", help="write the files into this directory")
@@ -90,14 +95,6 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="validate the configurations with the otelcol of STREAMSPAN_OTELCOL or PATH",
     )
-    return parser
-
-
-def _add(
-    commands: argparse._SubParsersAction[_Parser], name: str, command: Callable[[argparse.Namespace], int], does: str
-) -> argparse.ArgumentParser:
-    parser = commands.add_parser(name, help=does, description=f"{does[0].upper()}{does[1:]}.")
-    parser.set_defaults(command=command)
     return parser
 
 

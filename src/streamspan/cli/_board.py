@@ -9,8 +9,9 @@ import queue
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from streamspan._endings import State
 from streamspan._records import SessionSummary
-from streamspan._session import Session, State
+from streamspan._session import Session
 from streamspan.cli._scenes import Scene
 from streamspan.cli._table import Line, of_summary, rate
 

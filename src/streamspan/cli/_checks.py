@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import platform
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
@@ -16,15 +16,12 @@ from importlib.metadata import PackageNotFoundError, entry_points
 from importlib.metadata import version as version_of
 from typing import Literal, TypeAlias
 
-from opentelemetry._logs import NoOpLoggerProvider
-from opentelemetry.metrics import NoOpMeterProvider
-from opentelemetry.trace import NoOpTracerProvider
-
 from streamspan import _api, _otlp, _registry
 from streamspan._config import Config, ConfigError, Option, environment, options
 from streamspan._otlp.settings import is_disabled, read_settings
 from streamspan._patching import Patches
 from streamspan._version import version
+from streamspan.cli._quiet import quiet_providers
 from streamspan.integrations import Integration
 
 Mark: TypeAlias = Literal["ok", "none", "warn", "fail"]
@@ -127,18 +124,14 @@ def _library(integration: Integration, *, is_wanted: bool) -> Check:
 
 
 @contextmanager
-def _instrumented() -> Iterator[dict[str, Patches]]:
+def _instrumented() -> Generator[dict[str, Patches]]:
     """Instrument this process for a moment, or look at what an agent has instrumented already."""
     runtime = _api.runtime()
     if runtime is not None:
         yield runtime.patches
         return
     with _warnings():
-        _api.instrument(
-            tracer_provider=NoOpTracerProvider(),
-            meter_provider=NoOpMeterProvider(),
-            logger_provider=NoOpLoggerProvider(),
-        )
+        _api.instrument(**quiet_providers())
         runtime = _api.runtime()
     try:
         yield {} if runtime is None else runtime.patches
@@ -268,7 +261,7 @@ def _in_force(option: Option) -> tuple[str, str]:
 
 
 @contextmanager
-def _warnings() -> Iterator[list[str]]:
+def _warnings() -> Generator[list[str]]:
     """Collect what streamspan warns of, and keep it from the terminal."""
     told: list[str] = []
     logger = logging.getLogger("streamspan")

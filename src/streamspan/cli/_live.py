@@ -37,15 +37,13 @@ class LiveScreen:
         self._footer = footer
         # Refreshed by `show` only: a second thread that redraws would show half of a change.
         self._live = Live(console=console, auto_refresh=False, transient=True, vertical_overflow="crop")
-
-    def __enter__(self) -> LiveScreen:
         self._live.start()
-        return self
 
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Take the view away."""
         self._live.stop()
 
-    def show(self, lines: Sequence[Line], _: Sequence[Line], elapsed: float) -> None:
+    def show(self, lines: Sequence[Line], ended: Sequence[Line], elapsed: float) -> None:  # noqa: ARG002 - as `Screen`
         """Draw the lines as they are now."""
         view = live_view(lines, elapsed, self._footer, width=self._console.width, height=self._console.height)
         self._live.update(view, refresh=True)

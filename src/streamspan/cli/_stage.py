@@ -7,7 +7,6 @@ is for. Refuses to know terminals.
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import gc
 import threading
 import time
@@ -84,8 +83,7 @@ class Stage:
 
     async def _act(self, scene: Scene, client: openai.OpenAI, pool: ThreadPoolExecutor) -> None:
         await asyncio.sleep(scene.start * self._pace)
-        context = contextvars.copy_context()
-        await asyncio.get_running_loop().run_in_executor(pool, context.run, self._call, scene, client)
+        await asyncio.get_running_loop().run_in_executor(pool, self._call, scene, client)
 
     def _call(self, scene: Scene, client: openai.OpenAI) -> None:
         with streamspan.session(scene.name):

@@ -11,12 +11,10 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from types import FrameType, TracebackType
-from typing import Protocol
-
-from opentelemetry._logs import NoOpLoggerProvider
-from opentelemetry.metrics import NoOpMeterProvider
-from opentelemetry.trace import NoOpTracerProvider
+from contextlib import closing
+from dataclasses import replace
+from types import FrameType
+from typing import Any, Protocol
 
 import streamspan
 from streamspan import _api
@@ -25,6 +23,7 @@ from streamspan._otlp.settings import read_settings
 from streamspan.cli import _table
 from streamspan.cli._board import Board
 from streamspan.cli._errors import INTERRUPTED, CommandError
+from streamspan.cli._quiet import quiet_providers
 from streamspan.cli._scenes import SCENES, Scene
 from streamspan.cli._table import Line, seconds
 from streamspan.demo import DemoProvider
@@ -42,13 +41,11 @@ _INSTALL = 'pip install "streamspan[demo]"'
 class Screen(Protocol):
     """What shows the streams while they run."""
 
-    def __enter__(self) -> Screen: ...
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None: ...
-
     def show(self, lines: Sequence[Line], ended: Sequence[Line], elapsed: float) -> None:
         """Show all lines, and those among them that have ended since the last time."""
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
 
 
 def show_scenes() -> int:
@@ -70,7 +67,9 @@ def demo(*, names: Sequence[str] | None, is_fast: bool) -> int:
     signal.signal(signal.SIGTERM, _terminated)  # so that the view is taken down and the cursor comes back
     pace = _FAST if is_fast else 1.0
     board = Board(scenes, part_ns=int(_PART_SECONDS * pace * 1e9), stall_ns=int(_STALL_SECONDS * pace * 1e9))
-    print(f"{len(scenes)} streams against a provider on this machine: no key, no network.\n")
+    print(
+        f"{len(scenes)} stream{'' if len(scenes) == 1 else 's'} against a provider on this machine: no key, no network.\n"
+    )
     sys.stdout.flush()
     with DemoProvider(keep=False) as provider:
         _instrument(board, _STALL_SECONDS * pace)
@@ -85,7 +84,9 @@ def _chosen(names: Sequence[str] | None) -> tuple[Scene, ...]:
     by_name = {scene.name: scene for scene in SCENES}
     if unknown := [name for name in names or () if name not in by_name]:
         raise CommandError(f"there is no scene {', '.join(unknown)}; there are {', '.join(by_name)}", 2)
-    return tuple(by_name[name] for name in dict.fromkeys(names)) if names else SCENES
+    chosen = [by_name[name] for name in dict.fromkeys(names or by_name)]
+    first = min(scene.start for scene in chosen)
+    return tuple(replace(scene, start=scene.start - first) for scene in chosen)
 
 
 def _terminated(number: int, _: FrameType | None) -> None:
@@ -95,17 +96,11 @@ def _terminated(number: int, _: FrameType | None) -> None:
 def _instrument(board: Board, stall_seconds: float) -> None:
     streamspan.uninstrument()  # by an agent that has started this process, without the board as its listener
     config = streamspan.Config(stall_seconds=stall_seconds, include_usage=True, console=False)
+    listening: dict[str, Any] = {"libraries": ["openai"], "config": config, "on_session_end": board.ended}
     if _is_exporting():
-        streamspan.instrument(libraries=["openai"], config=config, on_session_end=board.ended)
-        return
-    streamspan.instrument(
-        tracer_provider=NoOpTracerProvider(),
-        meter_provider=NoOpMeterProvider(),
-        logger_provider=NoOpLoggerProvider(),
-        libraries=["openai"],
-        config=config,
-        on_session_end=board.ended,
-    )
+        streamspan.instrument(**listening)
+    else:
+        streamspan.instrument(**quiet_providers(), **listening)
 
 
 def _is_exporting() -> bool:
@@ -125,7 +120,7 @@ def _play(scenes: Sequence[Scene], provider: DemoProvider, board: Board, pace: f
 
     stage = Stage(scenes, provider, pace)
     is_interrupted = False
-    with _screen(f"provider at {provider.url()} · Ctrl-C ends it") as screen:
+    with closing(_screen(f"provider at {provider.url()} · Ctrl-C ends it")) as screen:
         began = time.monotonic()
         try:
             stage.start()
@@ -140,7 +135,12 @@ def _play(scenes: Sequence[Scene], provider: DemoProvider, board: Board, pace: f
     for line in lines:
         if line.mood == "idle" and line.name in stage.failures:
             raise CommandError(f"scene {line.name} failed: {stage.failures[line.name]!r}")
-    return [line for line in lines if line.mood != "idle"], is_interrupted
+    return [_as_left(line) for line in lines if line.mood != "idle"], is_interrupted
+
+
+def _as_left(line: Line) -> Line:
+    """Return a line that says so if it was interrupted."""
+    return replace(line, state="interrupted", reason=line.state, mood="late") if line.mood in {"open", "late"} else line
 
 
 def _refresh(board: Board, screen: Screen, began: float) -> list[Line]:
@@ -167,13 +167,10 @@ def _has_live_view() -> bool:
 class _PlainScreen:
     """One line per stream, when it has ended."""
 
-    def __enter__(self) -> _PlainScreen:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         pass
 
-    def show(self, _: Sequence[Line], ended: Sequence[Line], elapsed: float) -> None:
+    def show(self, lines: Sequence[Line], ended: Sequence[Line], elapsed: float) -> None:  # noqa: ARG002 - as `Screen`
         """Print the streams that have ended."""
         for line in ended:
             facts = [f"ttft {seconds(line.ttft)}"] if line.ttft is not None else []

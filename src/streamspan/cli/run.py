@@ -12,6 +12,7 @@ import io
 import runpy
 import sys
 from collections.abc import Callable
+from importlib.abc import InspectLoader
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import CodeType, ModuleType, TracebackType
@@ -84,15 +85,15 @@ def _run_path(path: Path, arguments: list[str]) -> None:
             source = file.read()
     except OSError as exc:
         raise CommandError(f"{path} cannot be read: {exc.strerror}", 2) from exc
-    main = _new_main(str(path), None)
-    _execute(compile(source, str(path), "exec", dont_inherit=True), main)
+    file = str(path.absolute())  # as Python has it since 3.9; `sys.argv` keeps what was written
+    _execute(compile(source, file, "exec", dont_inherit=True), _new_main(file, None))
 
 
 def _run_module(name: str, arguments: list[str]) -> None:
     sys.argv = ["-m", *arguments]  # what `python -m` shows while the packages above the module are imported
     _put_on_path(str(Path.cwd()))
     spec = _spec_of(name)
-    code = getattr(spec.loader, "get_code", lambda _: None)(spec.name)
+    code = spec.loader.get_code(spec.name) if isinstance(spec.loader, InspectLoader) else None
     if code is None:
         raise CommandError(f"module {name} has no code that could be run", 2)
     sys.argv[0] = spec.origin or name
@@ -103,7 +104,7 @@ def _spec_of(name: str) -> ModuleSpec:
     try:
         spec = importlib.util.find_spec(name)
         if spec is not None and spec.submodule_search_locations is not None:
-            name = f"{name}.__main__"
+            name = f"{name}.__main__"  # a package
             spec = importlib.util.find_spec(name)
     except ModuleNotFoundError as exc:
         if exc.name is None or not f"{name}.".startswith(f"{exc.name}."):

@@ -29,7 +29,11 @@ def read_event(event: Any) -> Delta:
     """Read an event of a Responses stream."""
     data = fields(event)
     reader = _READERS.get(data.get("type") or "")
-    return reader(data) if reader else Delta()
+    if reader is not None:
+        return reader(data)
+    # On the wire an error may come without a type, in the shape of chat completions; the SDK raises it.
+    error = data.get("error") if type(event) is dict else None
+    return Delta(choice=0, error=read_error(error)) if error else Delta()
 
 
 def text_of(event: Any) -> str | None:

@@ -1,0 +1,53 @@
+"""The command line as a user has it: another process, with the environment that a test gives it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Cli = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """Return the environment of a command: no telemetry unless it is asked for, nothing coloured."""
+    quiet = {"OTEL_TRACES_EXPORTER": "none", "OTEL_METRICS_EXPORTER": "none", "NO_COLOR": "1", "PYTHONUTF8": "1"}
+    return {**os.environ, **quiet, **variables}
+
+
+@pytest.fixture
+def cli() -> Cli:
+    """Run `streamspan` with arguments and variables, and return the finished process."""
+
+    def run(*arguments: str | Path, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "streamspan", *map(str, arguments)],
+            capture_output=True, text=True, encoding="utf-8", timeout=60, check=False, cwd=cwd,
+            env=environment(**variables),
+        )  # fmt: skip
+
+    return run
+
+
+@pytest.fixture
+def distribution(tmp_path: Path) -> Callable[..., Path]:
+    """Make an installed distribution that is nothing but metadata; return the directory for `sys.path`."""
+
+    def make(name: str, version: str, entry_points: str = "") -> Path:
+        info = tmp_path / "site" / f"{name}-{version}.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+        (info / "entry_points.txt").write_text(entry_points)
+        return info.parent
+
+    return make
+
+
+def with_path(directory: Path) -> dict[str, Any]:
+    """Return the variable that puts a directory on the path of a command."""
+    return {"PYTHONPATH": os.pathsep.join([str(directory), os.environ.get("PYTHONPATH", "")])}
