@@ -1,4 +1,7 @@
-"""One measuring process: `python -m benchmarks.child MEASURE SUBJECT SIZES` prints its sample as JSON."""
+"""One measuring process: `python -m benchmarks.child MEASURE SUBJECT SIZES`.
+
+It prepares, says so by an empty line, and then prints a sample as JSON for every line that it is sent.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,13 @@ from benchmarks.measures import MEASURES
 
 
 def main(name: str, subject: str, sizes: str) -> None:
-    """Measure, and print what came out as the last line."""
-    sample = MEASURES[name].sample(subject, json.loads(sizes))
-    sys.stdout.write(json.dumps(sample) + "\n")
+    """Measure whenever asked."""
+    sample = MEASURES[name].prepare(subject, json.loads(sizes))
+    sys.stdout.write("\n")
+    sys.stdout.flush()
+    for _ in sys.stdin:
+        sys.stdout.write(json.dumps(sample()) + "\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

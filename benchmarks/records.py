@@ -73,17 +73,19 @@ class Measure:
     Args:
         name: how the command line calls it.
         subjects: names of the subjects, one process each and in turn, in every round.
-        sample: what a process does; gets the sizes.
+        prepare: what a process does first, given its subject and the sizes; returns what measures once.
         rows: makes the rows.
-        sizes, quick: how much work a process does, in the full and in the quick mode.
+        sizes, quick: how much work there is, in the full and in the quick mode; `rounds` is the parent's.
+        is_fresh: every sample needs a new process.
     """
 
     name: str
     subjects: tuple[str, ...]
-    sample: Callable[[str, Sizes], Sample]
+    prepare: Callable[[str, Sizes], Callable[[], Sample]]
     rows: Callable[[Samples], list[Row]]
     sizes: Sizes = field(default_factory=dict[str, int])
     quick: Sizes = field(default_factory=dict[str, int])
+    is_fresh: bool = False
 
 
 def figure(samples: Samples, subject: str, key: str, scale: float = 1.0) -> Figure:

@@ -5,27 +5,26 @@ Knows the OpenAI SDK's way in. Refuses to know what is measured.
 
 from __future__ import annotations
 
+import atexit
 import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 MESSAGES: Any = [{"role": "user", "content": "Tell me about streams."}]
 _EVENTS_PER_READ = 10
 
 
-@contextmanager
-def provider() -> Iterator[str]:
-    """Run the demo provider in a process of its own, so that it does not share the measured one's GIL; yield its URL."""
-    command = [sys.executable, "-m", "streamspan.demo", "--scenario", "ok"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            yield process.stdout.readline().strip().removesuffix("/ok/v1")
-        finally:
-            process.terminate()
+def provider() -> str:
+    """Start the demo provider in a process of its own, so that it does not share the measured one's GIL; return its URL.
+
+    It ends with this process.
+    """
+    process = subprocess.Popen([sys.executable, "-m", "streamspan.demo"], stdout=subprocess.PIPE, text=True)
+    atexit.register(process.terminate)
+    assert process.stdout is not None
+    return process.stdout.readline().strip().removesuffix("/ok/v1")
 
 
 def long_answer(url: str, chunks: int) -> str:

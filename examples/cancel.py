@@ -25,13 +25,13 @@ def read(client: OpenAI, stop: threading.Event, most: int | None = None) -> int:
     return count
 
 
-def main() -> None:
-    client, button = OpenAI(), threading.Event()
+def main(client: OpenAI) -> None:
+    button = threading.Event()
     threading.Timer(0.5, button.set).start()
     print("stopped by the flag after", read(client, button), "chunks")
     print("stopped by the limit after", read(client, threading.Event(), most=5), "chunks")
 
 
 if __name__ == "__main__":
-    with demo_unless_key("slow;delay=0.05"):
-        main()
+    with demo_unless_key("slow;delay=0.05"), OpenAI() as client:
+        main(client)

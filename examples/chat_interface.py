@@ -25,10 +25,9 @@ def turn(client: OpenAI, history: list[ChatCompletionMessageParam]) -> str:
 
 
 def main() -> None:
-    client = OpenAI()
     history: list[ChatCompletionMessageParam] = []
     print("Ask something; an empty line ends the chat.")
-    with streamspan.session(f"chat-{uuid4()}"):
+    with OpenAI() as client, streamspan.session(f"chat-{uuid4()}"):
         while question := sys.stdin.readline().strip():
             history.append({"role": "user", "content": question})
             history.append({"role": "assistant", "content": turn(client, history)})

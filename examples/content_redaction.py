@@ -22,18 +22,18 @@ streamspan.instrument(
 )
 
 
-def main() -> None:
+def main(client: OpenAI) -> None:
     question = "I am customer ACME-4711, jane@example.com, card 4111 1111 1111 1111. Why is the sky blue?"
-    with OpenAI().chat.completions.create(
+    with client.chat.completions.create(
         model="gpt-4o-mini", messages=[{"role": "user", "content": question}], stream=True
     ) as stream:
         for _ in stream:
             pass
     for name, value in (spans.get_finished_spans()[0].attributes or {}).items():
         if name.endswith(".messages"):
-            print(f"{name}: {value}")
+            print(f"{name}: {value!r}")
 
 
 if __name__ == "__main__":
-    with demo_unless_key("ok"):
-        main()
+    with demo_unless_key("ok"), OpenAI() as client:
+        main(client)

@@ -18,8 +18,7 @@ def show(summary: streamspan.SessionSummary) -> None:
 streamspan.instrument(on_session_end=show)
 
 
-def main() -> None:
-    client = OpenAI()
+def main(client: OpenAI) -> None:
     messages: list[ChatCompletionUserMessageParam] = [{"role": "user", "content": "Why is the sky blue?"}]
     answer = client.chat.completions.create(model="gpt-4o-mini", messages=messages)
     print(answer.choices[0].message.content)
@@ -29,5 +28,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with demo_unless_key():
-        main()
+    with demo_unless_key(), OpenAI() as client:
+        main(client)

@@ -10,8 +10,8 @@ import streamspan
 streamspan.instrument()
 
 
-def main() -> None:
-    with OpenAI().chat.completions.create(
+def main(client: OpenAI) -> None:
+    with client.chat.completions.create(
         model="gpt-4o-mini", messages=[{"role": "user", "content": "Why is the sky blue?"}], stream=True
     ) as stream:
         for chunk in stream:
@@ -21,5 +21,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with demo_unless_key():
-        main()
+    with demo_unless_key(), OpenAI() as client:
+        main(client)

@@ -15,13 +15,14 @@ streamspan.instrument(on_session_end=lambda summary: print(f"{summary.outcome} a
 
 
 async def ask() -> str:
-    async with AsyncOpenAI() as client, await client.chat.completions.create(
-        model="gpt-4o-mini", messages=[{"role": "user", "content": "Why is the sky blue?"}], stream=True
-    ) as stream:
-        return "".join([chunk.choices[0].delta.content or "" async for chunk in stream if chunk.choices])
+    async with (
+        AsyncOpenAI() as client,
+        await client.responses.create(model="gpt-4o-mini", input="Why is the sky blue?", stream=True) as stream,
+    ):
+        return "".join([event.delta async for event in stream if event.type == "response.output_text.delta"])
 
 
-async def main(mend: Callable[[], object]) -> None:
+async def main(mend: Callable[[], None]) -> None:
     attempts = AsyncRetrying(
         retry=retry_if_exception_type(APIConnectionError),
         stop=stop_after_attempt(3),

@@ -18,8 +18,8 @@ def show(summary: streamspan.SessionSummary) -> None:
     )
 
 
-def ask(most: int | None = None) -> None:
-    with OpenAI().chat.completions.create(
+def ask(client: OpenAI, most: int | None) -> None:
+    with client.chat.completions.create(
         model="gpt-4o-mini", messages=[{"role": "user", "content": "Why is the sky blue?"}], stream=True
     ) as stream:
         for number, _ in enumerate(stream, start=1):
@@ -33,7 +33,7 @@ if __name__ == "__main__":
         for number, scenario, most in ((1, "late", None), (2, "slow", 5), (3, "error_event", None), (4, "short", None)):
             play(scenario)
             try:
-                with streamspan.session(f"session_{number}"):
-                    ask(most)
+                with streamspan.session(f"session_{number}"), OpenAI() as client:
+                    ask(client, most)
             except APIError as exc:
                 print(f"the application sees {type(exc).__name__}")

@@ -19,9 +19,9 @@ class Weather(BaseModel):
     is_raining: bool
 
 
-def main() -> None:
+def main(client: OpenAI) -> None:
     pieces = 0
-    with OpenAI().chat.completions.stream(
+    with client.chat.completions.stream(
         model="gpt-4o-mini",
         messages=[{"role": "user", "content": "Make up the weather of a city."}],
         response_format=Weather,
@@ -34,5 +34,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with demo_unless_key():
-        main()
+    with demo_unless_key(), OpenAI() as client:
+        main(client)

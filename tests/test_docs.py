@@ -84,7 +84,9 @@ def provider_names() -> set[str]:
     """Return the attributes that providers set by their full names, and those of usage that they set by suffix."""
     source = "".join(text(path) for path in (ROOT / "src" / "streamspan" / "providers").glob("*.py"))
     literals = set(re.findall(r'"((?:gen_ai|openai)\.[a-z0-9_.]+)"', source))
-    usage = {f"{_semconv.USAGE_PREFIX}{suffix}" for suffix in re.findall(r'"([a-z_.]*(?:input|output)_tokens)":', source)}
+    usage = {
+        f"{_semconv.USAGE_PREFIX}{suffix}" for suffix in re.findall(r'"([a-z_.]*(?:input|output)_tokens)":', source)
+    }
     return literals | usage
 
 
@@ -122,7 +124,7 @@ def test_output_kinds_are_documented() -> None:
 def run(program: str, *arguments: str, directory: Path) -> subprocess.CompletedProcess[str]:
     silent = {"OTEL_TRACES_EXPORTER": "none", "OTEL_METRICS_EXPORTER": "none", "PYTHONIOENCODING": "utf-8"}
     return subprocess.run(
-        [sys.executable, "-W", "error", *arguments, program],
+        [sys.executable, *arguments, program],
         env=os.environ | silent,
         cwd=directory,
         capture_output=True,

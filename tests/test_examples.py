@@ -54,7 +54,7 @@ EXPECTED: dict[str, Expected] = {
     "structured_json.py": Expected(("completed",), (r"^\d+ pieces\n", r"parsed: Weather\(city='.+', celsius=")),
     "retries_tenacity.py": Expected(
         ("error (openai.APIConnectionError)", "completed"),
-        (r"error after 3 chunks\ncompleted after 54 chunks\n", ANSWER),
+        (r"error after \d+ chunks\ncompleted after 60 chunks\n", ANSWER),
     ),
     "content_redaction.py": Expected(
         ("completed",), (r"gen_ai\.input\.messages: .*customer \[customer\]", r"gen_ai\.output\.messages: .*promise"),
@@ -127,8 +127,8 @@ def test_an_example_does_what_it_promises(run: Run) -> None:
 
 def test_the_streams_of_an_example_end_as_they_should(run: Run) -> None:
     """The line of each stream ends with its outcome."""
-    is_stream = [outcome for outcome in EXPECTED[run.example].outcomes[run.example == "non_streamed.py" :]]
-    assert [line.split("  ")[-1] for line in run.lines] == is_stream
+    streams = EXPECTED[run.example].outcomes[run.example == "non_streamed.py" :]
+    assert tuple(line.split("  ")[-1] for line in run.lines) == streams
 
 
 def test_the_spans_of_an_example_are_exported(run: Run) -> None:
@@ -149,4 +149,4 @@ def test_secrets_do_not_leave_the_process() -> None:
 @pytest.mark.parametrize("example", sorted(path.name for path in EXAMPLES.glob("*.py")))
 def test_an_example_is_short(example: str) -> None:
     """An example fits on a screen."""
-    assert len((EXAMPLES / example).read_text(encoding="utf-8").splitlines()) <= MOST_LINES
+    assert len((EXAMPLES / example).read_text(encoding="utf-8").splitlines()) < MOST_LINES

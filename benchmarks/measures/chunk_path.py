@@ -22,23 +22,17 @@ _DELAY = "Delivery delay per chunk"
 _BUDGET_NS, _DELAY_BUDGET_NS = 2000.0, 500.0
 
 
-def _sample(subject: str, sizes: Sizes) -> Sample:
+def _prepare(subject: str, sizes: Sizes) -> Callable[[], Sample]:
+    subjects.SUBJECTS[subject]()
     chunks = chunk_objects(sizes["chunks"])
-    # The histogram that is measured here has the boundaries and attributes that a gap is recorded with.
     costs: dict[str, Callable[[], float]] = {
         "list": lambda: _cost(chunks, chunks),
+        "tap": lambda: _tap_cost(chunks),
         "delay_list": lambda: _delay(chunks, None),
+        "delay_tap": lambda: _delay(chunks, open_call),
+        "record": _histogram_cost(sizes["records"]),
     }
-    if subject != subjects.BARE:
-        subjects.SUBJECTS[subject]()
-        costs["tap"] = lambda: _tap_cost(chunks)
-        costs["delay_tap"] = lambda: _delay(chunks, open_call)
-        costs["record"] = _histogram_cost(sizes["records"])
-    values: dict[str, list[float]] = {name: [] for name in costs}
-    for _ in range(sizes["repeats"]):
-        for name, cost in costs.items():
-            values[name].append(cost())
-    return {name: median(each) for name, each in values.items()}
+    return lambda: {name: cost() for name, cost in costs.items()}
 
 
 def _cost(items: Iterable[Any], chunks: list[Any]) -> float:
@@ -84,17 +78,11 @@ def _delay(chunks: list[Any], open_session: Callable[[], Any] | None) -> float:
 
 
 def _histogram_cost(count: int) -> Callable[[], float]:
-    """Return what measures one `Histogram.record` as the recorder makes it for a gap."""
-    from streamspan import _api  # noqa: PLC0415 - the parent process has no OpenTelemetry
-
-    runtime = _api.runtime()
-    assert runtime is not None
-    from opentelemetry.sdk.metrics import MeterProvider  # noqa: PLC0415
-    from opentelemetry.sdk.metrics.export import InMemoryMetricReader  # noqa: PLC0415
-    from streamspan import _semconv as names  # noqa: PLC0415
+    """Return what measures one `Histogram.record`, with the boundaries and attributes that a gap is recorded with."""
+    from streamspan import _semconv as names  # noqa: PLC0415 - the parent process has no OpenTelemetry
 
     gap = names.METRIC_TIME_PER_OUTPUT_CHUNK
-    meter = MeterProvider([InMemoryMetricReader()]).get_meter("benchmarks")
+    meter = subjects.telemetry()["meter_provider"].get_meter("benchmarks")
     histogram = meter.create_histogram(gap.name, gap.unit, explicit_bucket_boundaries_advisory=gap.buckets)
     call = open_call()
     attributes = {**call.session.observer.telemetry.attributes, names.RESPONSE_MODEL: "bench-1"}
@@ -134,8 +122,8 @@ def _rows(samples: Samples) -> list[Row]:
 MEASURE = Measure(
     name="chunk",
     subjects=(subjects.FULL, subjects.NO_GAP, subjects.LEAN, subjects.UNSAMPLED),
-    sample=_sample,
+    prepare=_prepare,
     rows=_rows,
-    sizes={"chunks": 5000, "repeats": 15, "records": 1000},
-    quick={"chunks": 1000, "repeats": 9, "records": 200},
+    sizes={"rounds": 61, "chunks": 2000, "records": 500},
+    quick={"rounds": 11, "chunks": 1000, "records": 200},
 )

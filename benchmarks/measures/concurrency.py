@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import resource
 import time
+from collections.abc import Callable
 from typing import Any
 
 from benchmarks import subjects
@@ -15,11 +16,11 @@ _FLOORS = {subjects.FULL: 90.0, subjects.LEAN: 95.0}
 _FILES = 8192
 
 
-def _sample(subject: str, sizes: Sizes) -> Sample:
+def _prepare(subject: str, sizes: Sizes) -> Callable[[], Sample]:
     _allow_files()
     subjects.SUBJECTS[subject]()
-    with provider() as url:
-        return asyncio.run(_throughput(url, sizes))
+    url = provider()
+    return lambda: asyncio.run(_throughput(url, sizes))
 
 
 def _allow_files() -> None:
@@ -39,7 +40,6 @@ async def _throughput(url: str, sizes: Sizes) -> Sample:
         openai.DefaultAsyncHttpxClient(limits=limits, timeout=300) as http,
         openai.AsyncOpenAI(base_url=long_answer(url, sizes["chunks"]), api_key="none", http_client=http) as client,
     ):
-        await asyncio.gather(*(_read(client) for _ in range(sizes["streams"])))  # connections are open after this
         started, cpu = time.perf_counter(), time.process_time()
         chunks = sum(await asyncio.gather(*(_read(client) for _ in range(sizes["streams"]))))
         return {
@@ -82,8 +82,8 @@ def _percent(value: Figure) -> Figure:
 MEASURE = Measure(
     name="concurrency",
     subjects=(subjects.BARE, subjects.FULL, subjects.LEAN, subjects.OTHER),
-    sample=_sample,
+    prepare=_prepare,
     rows=_rows,
-    sizes={"streams": 1000, "chunks": 30},
-    quick={"streams": 100, "chunks": 30},
+    sizes={"rounds": 4, "streams": 1000, "chunks": 30},
+    quick={"rounds": 2, "streams": 50, "chunks": 30},
 )

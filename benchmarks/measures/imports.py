@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import time
+from collections.abc import Callable
 
 from benchmarks import subjects
 from benchmarks.records import Measure, Row, Sample, Samples, Sizes, figure
@@ -13,7 +14,11 @@ _BUDGET_MS = 50.0
 _API = ("opentelemetry.trace", "opentelemetry.metrics", "opentelemetry._logs", "opentelemetry.context")
 
 
-def _sample(_: str, __: Sizes) -> Sample:
+def _prepare(_: str, __: Sizes) -> Callable[[], Sample]:
+    return _sample
+
+
+def _sample() -> Sample:
     for name in _API:
         importlib.import_module(name)
     start = time.perf_counter_ns()
@@ -42,4 +47,12 @@ def _rows(samples: Samples) -> list[Row]:
     ]
 
 
-MEASURE = Measure(name="import", subjects=(subjects.FULL,), sample=_sample, rows=_rows)
+MEASURE = Measure(
+    name="import",
+    subjects=(subjects.FULL,),
+    prepare=_prepare,
+    rows=_rows,
+    sizes={"rounds": 9},
+    quick={"rounds": 3},
+    is_fresh=True,
+)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import tracemalloc
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from benchmarks import subjects
@@ -16,59 +17,65 @@ _BUDGET_KIB = 8.0
 _SHORT, _LONG = 100, 20_000
 
 
-def _sample(subject: str, sizes: Sizes) -> Sample:
+def _prepare(subject: str, sizes: Sizes) -> Callable[[], Sample]:
     subjects.SUBJECTS[subject]()
+    tracer = subjects.telemetry()["tracer_provider"].get_tracer("benchmarks")
     chunks = chunk_objects(100)[1:-1]
     _open(chunks, 10, 1)  # what is made once, by the first stream
-    return {
-        "short": _bytes_per_stream(chunks, _SHORT, sizes["streams"]),
-        "long": _bytes_per_stream(chunks, _LONG, sizes["long_streams"]),
+    return lambda: {
+        "short": _bytes_each(lambda: _open(chunks, _SHORT, 1), sizes["streams"]),
+        "long": _bytes_each(lambda: _open(chunks, _LONG, 1), sizes["long_streams"]),
+        "source": _bytes_each(lambda: _source(chunks, _SHORT), sizes["streams"]),
+        "span": _bytes_each(lambda: tracer.start_span("benchmark"), sizes["streams"]),
     }
 
 
-def _bytes_per_stream(chunks: list[Any], length: int, streams: int) -> float:
+def _bytes_each(make: Callable[[], Any], count: int) -> float:
+    """Return the bytes that one of `count` objects keeps."""
+    kept: list[Any] = [None] * count
     gc.collect()
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
-    kept = _open(chunks, length, streams)
+    for n in range(count):
+        kept[n] = make()
     gc.collect()
     used = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
-    for call, items in kept:
-        items.close()
-        assert call.session.is_ended
-    return used / streams
+    return used / count
 
 
-def _open(chunks: list[Any], length: int, streams: int) -> list[tuple[Any, Any]]:
-    """Open streams and read `length` chunks of each."""
-    kept: list[tuple[Any, Any]] = []
-    for _ in range(streams):
-        call = open_call()
-        items = tapped((chunks[n % len(chunks)] for n in range(length + 1)), call)
-        for _item in range(length):
-            next(items)
-        kept.append((call, items))
-    return kept
+def _source(chunks: list[Any], length: int) -> Iterator[Any]:
+    """Return what stands for the SDK's iterator, begun, so that it is of its full size."""
+    source = (chunks[n % len(chunks)] for n in range(length + 1))
+    next(source)
+    return source
+
+
+def _open(chunks: list[Any], length: int, ahead: int) -> Iterator[Any]:
+    """Open a stream, read `length` chunks of it and leave it open."""
+    items = tapped(_source(chunks, length + ahead), open_call())
+    for _ in range(length):
+        next(items)
+    return items
 
 
 def _rows(samples: Samples) -> list[Row]:
     rows: list[Row] = []
     for subject in MEASURE.subjects:
         for key, length in (("short", _SHORT), ("long", _LONG)):
-            used = figure(samples, subject, key, 1 / 1024)
+            used = Figure.of([(sample[key] - sample["source"]) / 1024 for sample in samples[subject]])
             what = f"{subject}, after {length:,} chunks"
             rows.append(Row(measure=_TITLE, what=what, unit="KiB", figure=used, limit=_BUDGET_KIB))
-        grown = Figure.of([(sample["long"] - sample["short"]) / 1024 for sample in samples[subject]])
-        rows.append(Row(measure=_TITLE, what=f"{subject}: growth from {_SHORT} to {_LONG:,}", unit="KiB", figure=grown))
+        span = figure(samples, subject, "span", 1 / 1024)
+        rows.append(Row(measure=_TITLE, what="of which: a span of the OpenTelemetry SDK", unit="KiB", figure=span))
     return rows
 
 
 MEASURE = Measure(
     name="memory",
     subjects=(subjects.FULL,),
-    sample=_sample,
+    prepare=_prepare,
     rows=_rows,
-    sizes={"streams": 1000, "long_streams": 10},
-    quick={"streams": 100, "long_streams": 1},
+    sizes={"rounds": 3, "streams": 1000, "long_streams": 10},
+    quick={"rounds": 1, "streams": 200, "long_streams": 2},
 )

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from statistics import median
 from typing import Any
 
 from benchmarks import subjects
 from benchmarks.records import Figure, Measure, Row, Sample, Samples, Sizes
 
 
-def _sample(subject: str, sizes: Sizes) -> Sample:
+def _prepare(subject: str, sizes: Sizes) -> Callable[[], Sample]:
     import httpx2  # noqa: PLC0415 - the parent process has no SDK
     import openai  # noqa: F401, PLC0415 - its presence brings the patches of the HTTP layer below it
 
@@ -30,11 +29,7 @@ def _sample(subject: str, sizes: Sizes) -> Sample:
     Bare.send = send
     # The same wrapper around a function that does nothing, so that only the way through is measured.
     Patched.send = type(patched)(send, patched._self_wrapper)  # noqa: SLF001 - wrapt's name for it
-    values: dict[str, list[float]] = {"bare": [], "patched": []}
-    for _ in range(sizes["repeats"]):
-        values["bare"].append(_cost(Bare(), sizes["calls"]))
-        values["patched"].append(_cost(Patched(), sizes["calls"]))
-    return {name: median(each) for name, each in values.items()}
+    return lambda: {"bare": _cost(Bare(), sizes["calls"]), "patched": _cost(Patched(), sizes["calls"])}
 
 
 def _cost(client: Any, calls: int) -> float:
@@ -52,8 +47,8 @@ def _rows(samples: Samples) -> list[Row]:
 MEASURE = Measure(
     name="pass-through",
     subjects=(subjects.FULL,),
-    sample=_sample,
+    prepare=_prepare,
     rows=_rows,
-    sizes={"calls": 5000, "repeats": 25},
-    quick={"calls": 1000, "repeats": 9},
+    sizes={"rounds": 51, "calls": 5000},
+    quick={"rounds": 11, "calls": 1000},
 )

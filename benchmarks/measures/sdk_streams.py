@@ -18,25 +18,35 @@ _ALL = (
 )
 
 
-def _sample(subject: str, sizes: Sizes) -> Sample:
+def _prepare(subject: str, sizes: Sizes) -> Callable[[], Sample]:
     import openai  # noqa: PLC0415 - the parent process has no SDK
 
     subjects.SUBJECTS[subject]()
+    url = provider()
     memory, short = client_of_memory(body(sizes["chunks"])), client_of_memory(body(2))
-    with provider() as url:
-        loopback = openai.OpenAI(base_url=long_answer(url, sizes["chunks"]), api_key="none")
-        nearby = openai.OpenAI(base_url=f"{url}/ok/v1", api_key="none")
-        for client in (short, nearby):
-            for _ in range(5):
-                read(client)
-        before = _peak_kib()
+    loopback = openai.OpenAI(base_url=long_answer(url, sizes["chunks"]), api_key="none")
+    nearby = openai.OpenAI(base_url=f"{url}/ok/v1", api_key="none")
+    for client in (short, nearby) * 5:
+        read(client)
+    grown = _growth(client_of_memory(body(sizes["long"])))
+
+    def sample() -> Sample:
         return {
             "memory": _cpu_per_chunk(memory),
-            "rss": _peak_kib() - before,
+            "rss": grown,
             "loopback": _cpu_per_chunk(loopback),
             "stream": _cpu(lambda: [read(short) for _ in range(sizes["streams"])])[0] / sizes["streams"],
             "first": median(_first_chunk(nearby) for _ in range(sizes["firsts"])),
         }
+
+    return sample
+
+
+def _growth(client: Any) -> float:
+    """Return the KiB by which reading one long stream makes the process grow at its peak."""
+    before = _peak_kib()
+    read(client)
+    return _peak_kib() - before
 
 
 def _cpu(work: Callable[[], Any]) -> tuple[float, Any]:
@@ -98,8 +108,8 @@ def _peaks(samples: Samples) -> list[Row]:
 MEASURE = Measure(
     name="sdk",
     subjects=_ALL,
-    sample=_sample,
+    prepare=_prepare,
     rows=_rows,
-    sizes={"chunks": 20_000, "streams": 200, "firsts": 51},
-    quick={"chunks": 2000, "streams": 30, "firsts": 11},
+    sizes={"rounds": 21, "long": 20_000, "chunks": 2000, "streams": 25, "firsts": 9},
+    quick={"rounds": 3, "long": 2000, "chunks": 500, "streams": 10, "firsts": 5},
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from statistics import median
 from typing import Any
 
 from benchmarks import subjects
@@ -18,19 +17,15 @@ _COUNTS = (0, 1, 32)
 _LONGEST = 200
 
 
-def _sample(subject: str, sizes: Sizes) -> Sample:
+def _prepare(subject: str, sizes: Sizes) -> Callable[[], Sample]:
     subjects.SUBJECTS[subject]()
-    answers = {count: _answer(count) for count in _COUNTS}
-    costs: dict[str, Callable[[], float]] = {
-        **{str(count): lambda answer=answer: _cost(answer, sizes["streams"]) for count, answer in answers.items()},
-        "add_event": lambda: _event_cost(sizes["streams"]),
-        "chunk": lambda: _chunk_cost(_answer(_LONGEST)),
+    answers = {str(count): _answer(count) for count in _COUNTS}
+    long = _answer(_LONGEST)
+    return lambda: {
+        **{count: _cost(answer, sizes["streams"]) for count, answer in answers.items()},
+        "add_event": _event_cost(sizes["streams"]),
+        "chunk": _chunk_cost(long),
     }
-    values: dict[str, list[float]] = {name: [] for name in costs}
-    for _ in range(sizes["repeats"]):
-        for name, cost in costs.items():
-            values[name].append(cost())
-    return {name: median(each) for name, each in values.items()}
 
 
 def _answer(count: int) -> list[Any]:
@@ -52,8 +47,8 @@ def _event_cost(count: int) -> float:
     from streamspan import _semconv as names  # noqa: PLC0415 - the parent process has no OpenTelemetry
 
     tracer = subjects.telemetry()["tracer_provider"].get_tracer("benchmarks")
-    attributes = {names.CHUNK_INDEX: 1, names.CHUNK_COUNT: 1, names.OUTPUT_CHARACTERS: 7, names.WAIT_MAX: 0.01}
-    attributes[names.OUTPUT_KIND] = "text"
+    attributes: dict[str, str | float] = {names.CHUNK_INDEX: 1, names.CHUNK_COUNT: 1, names.OUTPUT_CHARACTERS: 7}
+    attributes |= {names.WAIT_MAX: 0.01, names.OUTPUT_KIND: "text"}
     span = tracer.start_span("benchmark")
     started = time.process_time_ns()
     for _ in range(count):
@@ -98,8 +93,8 @@ def _rows(samples: Samples) -> list[Row]:
 MEASURE = Measure(
     name="stream",
     subjects=(subjects.NO_GAP, subjects.LEAN),
-    sample=_sample,
+    prepare=_prepare,
     rows=_rows,
-    sizes={"streams": 100, "repeats": 15},
-    quick={"streams": 30, "repeats": 5},
+    sizes={"rounds": 41, "streams": 50},
+    quick={"rounds": 5, "streams": 20},
 )

@@ -33,7 +33,8 @@ def tapped(items: Iterable[Any], call: Any) -> Iterator[Any]:
     """Return the tap that the integration puts between the SDK's items and the caller."""
     from streamspan._taps import Items  # noqa: PLC0415
 
-    return Items(iter(items), lambda: call)
+    tap: Iterator[Any] = Items(iter(items), lambda: call)
+    return tap
 
 
 def check_completed(call: Any) -> None:

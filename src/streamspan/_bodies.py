@@ -11,14 +11,14 @@ both test `isinstance(response.stream, SyncByteStream)`.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 from streamspan._codings import content_decoder
 from streamspan._decoders import TailMarker
 from streamspan._ownership import Call, async_reader, call_of, mark, sync_reader
 from streamspan._taps import tell, told_closed
-from streamspan._wire import FLUSH, WireReader
+from streamspan._wire import FLUSH, WireReader, read_tail
 
 
 def attach(call: Call, response: Any) -> None:
@@ -49,6 +49,8 @@ class _Body:
             marker = TailMarker(done)
             self._feed = marker.feed
             call.session.was_done = marker.seen
+            # Not a method of this object: the session would keep the body, and with it the connection, alive.
+            call.session.last_words = partial(read_tail, call.endpoint, marker.tail)
             decoder = content_decoder(encoding) if encoding else None
             self._decode = decoder.decode if decoder is not None else None
         self._encoding = encoding

@@ -1,4 +1,4 @@
-"""Whether a cancellation is a timeout in disguise: `asyncio.timeout`, `asyncio.wait_for`, anyio's scopes.
+"""Whether a cancellation is a timeout in disguise (and a close nobody's): `asyncio.timeout`, `asyncio.wait_for`, anyio's scopes.
 
 All of them cancel the task, so the read sees a `CancelledError` like any other. anyio says in its message that a
 deadline passed (from 4.11). asyncio says nothing, so its timer is watched: `Timeout._on_timeout` (Python 3.11 and
@@ -36,16 +36,17 @@ def patches() -> list[Patch]:
     ]
 
 
-def is_loop_shutting_down() -> bool:
-    """Tell whether the event loop is closing what was left behind: nobody asks for such a close.
+def is_finalizer() -> bool:
+    """Tell whether the event loop is closing an async generator that nobody holds: the caller asked for no close.
 
-    `asyncio.run` closes forgotten async generators when its main task is over; the loop notes that it does.
+    asyncio wraps the generator's own `aclose()` in a task for that, when it is collected and when the loop shuts down;
+    a close that the caller awaits has the caller's coroutine at the bottom.
     """
     try:
-        loop = asyncio.get_running_loop()
+        task = asyncio.current_task()
     except RuntimeError:
         return False
-    return bool(getattr(loop, "_asyncgens_shutdown_called", False))
+    return task is not None and type(task.get_coro()).__name__ == "async_generator_athrow"
 
 
 def on_timeout(wrapped: Callable[[], None], instance: Any, args: Any, kwargs: Any) -> None:

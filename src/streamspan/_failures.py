@@ -27,7 +27,9 @@ def describe(exc: BaseException) -> Failure:
     name = qualified_name(type(exc))
     if any(base.__name__ in _TIMEOUTS for base in type(exc).__mro__):
         return Failure(name, str(exc), is_timeout=True, exception=exc)
-    return Failure(_provider_code(exc) or _status(exc) or name, str(exc), exception=exc)
+    if code := _provider_code(exc):
+        return Failure(code, str(exc), is_from_provider=True, exception=exc)
+    return Failure(_status(exc) or name, str(exc), exception=exc)
 
 
 def status_code(exc: BaseException) -> int | None:

@@ -178,6 +178,8 @@ class Failure:
     type: str
     message: str = ""
     is_timeout: bool = False
+    is_from_provider: bool = False
+    """The type is the provider's own word, not a status or an exception's name."""
     exception: BaseException | None = None
 
 

@@ -1,7 +1,4 @@
-"""One streaming session as a state machine: facts in, one ending out.
-
-Knows clocks, counts and endings. Refuses to know sockets, vendors and OpenTelemetry: the clock, the reader of
-chunks and the observer are passed in.
+"""One streaming session as a state machine: facts in, one ending out. Knows no I/O, no vendor, no OpenTelemetry.
 
                                      chunk               marker
         requested ──headers──► open ──────► streaming ──────────► finished
@@ -11,8 +8,7 @@ chunks and the observer are passed in.
                                                           ▼
                                                         ended
 
-What an ending signal means depends on the state that it meets: `_endings.ENDINGS` is the whole rule.
-
+What an ending signal means depends on the state that it meets: `_endings.ENDINGS`.
 The chunk path is two calls, made by a tap:
 
     pull()          before the read: the last chunk is read for its content now, in the shadow of the next wait
@@ -62,23 +58,24 @@ class Session(Timeline):
         marker_is_reliable: whether a stream without its terminal marker was cut short. If not, the end of the stream
             is the marker.
 
-    `reader` is the thread or task that is inside a read now, 0 if none is. `was_done` tells whether the marker that an
-    SDK keeps to itself (`[DONE]`) has been on the wire; a tap on the bytes sets it.
+    `reader` is the thread or task that is inside a read now, 0 if none is. A tap on the bytes sets `was_done`, which
+    tells whether the marker that an SDK keeps to itself (`[DONE]`) has been on the wire, and `last_words`, which reads
+    the last bytes when the SDK raised instead of handing out what they say.
     """
 
     __slots__ = (
         "__weakref__",
+        "_arrived_at",
         "_carried_wait_ns",
         "_claim_token",
-        "_clock",
         "_has_returned",
         "_marker_is_reliable",
         "_pending",
         "_pulled_at",
-        "arrived_at",
         "ending",
         "fault",
         "is_ended",
+        "last_words",
         "observer",
         "read",
         "reader",
@@ -102,10 +99,9 @@ class Session(Timeline):
         output: OutputSink | None = None,
         text_of: Callable[[Any], str | None] | None = None,
     ) -> None:
-        now = clock()
         super().__init__(
             request,
-            started_at=now,
+            clock=clock,
             started_unix_ns=started_unix_ns,
             stall_ns=stall_ns,
             chunk_budget=chunk_budget,
@@ -116,32 +112,24 @@ class Session(Timeline):
         )
         self.read = read
         self.observer = observer
-        self._clock = clock
         self._marker_is_reliable = marker_is_reliable
-        self._pulled_at = self.arrived_at = now
+        self._pulled_at = self._arrived_at = self.started_at
         self.state = State.REQUESTED
         self.is_ended, self._claim_token = False, [True]
         self.ending: Ending | None = None
         self.fault: ProviderError | None = None
         self.was_done: Callable[[], bool] | None = None
+        self.last_words: Callable[[], Iterable[Delta]] | None = None
         self.reader, self._has_returned = 0, False
         self._pending, self._carried_wait_ns = _NOTHING, 0
         self.request_id: str | None = None
 
     # --- before the stream ---------------------------------------------------------------------------------------
 
-    def attempt(self) -> None:
-        """An HTTP request is about to be sent: if an earlier one failed, this is a resend."""
-        self.attempt_made(self._clock())
-
-    def attempt_failed(self, status_code: int | None, error_type: str | None) -> None:
-        """An HTTP request failed, by its status or before it had one."""
-        self.attempt_lost(self._clock(), status_code, error_type)
-
     def headers(self, status_code: int | None, request_id: str | None) -> None:
         """The response headers have arrived."""
         if self.headers_at is None:
-            self.headers_at = self._clock()
+            self.headers_at = self.clock()
         self.status_code = status_code
         self.request_id = request_id or None
         if self.state is State.REQUESTED:
@@ -149,7 +137,7 @@ class Session(Timeline):
 
     def returned(self) -> None:
         """The call has returned to the caller: its time belongs to the first wait, what follows to the caller."""
-        now = self._clock()
+        now = self.clock()
         self._carried_wait_ns += now - self._pulled_at
         self._pulled_at = now
         self._has_returned = True
@@ -158,7 +146,7 @@ class Session(Timeline):
 
     def pull(self, reader: int) -> None:
         """The caller asks for the next chunk; `reader` names the thread or task that will wait for it (not 0)."""
-        now = self._clock()
+        now = self.clock()
         pulled_at, self._pulled_at = self._pulled_at, now
         self.reader = reader
         chunk, self._pending = self._pending, _NOTHING
@@ -167,7 +155,7 @@ class Session(Timeline):
 
     def arrived(self, chunk: Any) -> None:
         """A chunk is there; it is read for its content later, so that the caller has it now."""
-        self.arrived_at = self._clock()
+        self._arrived_at = self.clock()
         self._pending = chunk
         self.reader = 0
 
@@ -178,7 +166,7 @@ class Session(Timeline):
             self._read(chunk, self._pulled_at)
 
     def _read(self, chunk: Any, pulled_at: int) -> None:
-        at_ns = self.arrived_at
+        at_ns = self._arrived_at
         wait = at_ns - pulled_at + self._carried_wait_ns
         text = self._shortcut(chunk) if self._shortcut is not None else None
         if text is not None:
@@ -200,11 +188,11 @@ class Session(Timeline):
     def leftover(self, rest: Any) -> None:
         """Read what the reader still holds when the stream is over; it arrived with the last piece."""
         for delta in self.read(rest):  # type: ignore[union-attr] # only wire readers hold anything back
-            self.take_chunk(delta, self.arrived_at, 0)
+            self.take_chunk(delta, self._arrived_at, 0)
 
     def answered(self, response: Any) -> None:
         """The whole answer of a call without a stream is there: read it, and end."""
-        now = self._clock()
+        now = self.clock()
         if self.headers_at is None:
             self.headers_at = now
         deltas = self.read(response)
@@ -234,11 +222,17 @@ class Session(Timeline):
         if not self.is_ended:
             self.state = State.FAULTED
 
+    def heard(self, deltas: Iterable[Delta]) -> None:
+        """Take the usage from what was on the wire and never came out as a chunk."""
+        for delta in deltas:
+            if delta.usage:
+                self.take(Delta(usage=delta.usage))
+
     # --- endings -------------------------------------------------------------------------------------------------
 
     def exhausted(self) -> None:
         """The stream has nothing more to give and raised nothing."""
-        now = self._clock()
+        now = self.clock()
         self.settle()
         if not self._marker_is_reliable or (self.was_done is not None and self.was_done()):
             self.marked()
@@ -246,19 +240,19 @@ class Session(Timeline):
 
     def failed(self, failure: Failure) -> None:
         """A read, or the call itself, raised."""
-        now = self._clock()
+        now = self.clock()
         self.settle()
         self._end(Signal.TIMED_OUT if failure.is_timeout else Signal.FAILED, now, failure=failure)
 
     def closed(self, cause: str | None = None) -> None:
         """The caller closed the stream, because of an exception of type `cause` in its own code if that is given."""
-        now = self._clock()
+        now = self.clock()
         self.settle()
         self._end(Signal.CLOSED, now, cause=cause)
 
     def stopped(self, signal: Signal) -> None:
         """The caller stopped it in another way than by closing, or nobody can read it any more."""
-        now = self._clock()
+        now = self.clock()
         self.settle()
         self._end(signal, self._last_moved_at() if signal in NOTICED_LATE else now)
 
@@ -269,7 +263,7 @@ class Session(Timeline):
             self.state = State.ENDED
 
     def _last_moved_at(self) -> int:
-        return max(self.arrived_at, self.headers_at or 0)
+        return self.last_chunk_at or self.headers_at or self.started_at
 
     def _claim(self) -> bool:
         try:

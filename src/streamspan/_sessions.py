@@ -33,6 +33,9 @@ class Telemetry(Observer, Protocol):
     def context(self) -> Context:
         """OpenTelemetry context with the session's span."""
 
+    def follow(self, session: Session) -> None:
+        """Take the session that this is the telemetry of."""
+
 
 class Recorder(Protocol):
     """Who makes a session's telemetry."""
@@ -156,6 +159,7 @@ class Sessions:
             text_of=endpoint.text_of,
             output=self._new_output() if self._new_output is not None else None,
         )
+        telemetry.follow(session)
         self._lifecycle.opened(session)
         return Call(
             session,

@@ -10,11 +10,11 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Generator
 from typing import Any, TypeVar
 
-from streamspan._cancellation import is_loop_shutting_down, is_timeout
+from streamspan._cancellation import is_finalizer, is_timeout
 from streamspan._endings import Signal
 from streamspan._failures import describe, qualified_name
 from streamspan._ownership import Call, async_reader, sync_reader
-from streamspan._records import Failure
+from streamspan._records import Failure, ProviderError
 
 T = TypeVar("T")
 
@@ -36,11 +36,22 @@ def tell(call: Call, exc: BaseException) -> None:
     elif isinstance(exc, GeneratorExit):
         told_closed(call)
     elif isinstance(exc, Exception):
-        session.failed(describe(exc))
+        _failed(call, describe(exc))
     elif qualified_name(type(exc)) == "trio.Cancelled":
         session.stopped(Signal.TASK_CANCELLED)
     else:
         session.stopped(Signal.INTERRUPTED)
+
+
+def _failed(call: Call, failure: Failure) -> None:
+    session = call.session
+    if session.headers_at is not None and failure.is_from_provider:
+        # Inside the stream: the SDK made an exception of what the provider said, also after a finish reason. The SDK
+        # keeps the chunk to itself, and with it usage that may have come in the same breath (OpenRouter).
+        session.faulted(ProviderError(failure.type, failure.message))
+        if session.last_words is not None:
+            session.heard(session.last_words())
+    session.failed(failure)
 
 
 def told_closed(call: Call) -> None:
@@ -48,7 +59,7 @@ def told_closed(call: Call) -> None:
     session = call.session
     if session.is_ended:
         return
-    if call.is_dropped() or is_loop_shutting_down():
+    if call.is_dropped() or is_finalizer():
         call.lifecycle.dropped(session)
         return
     cause = call.cause_of_closing()

@@ -1,6 +1,6 @@
 """When things arrived: the clocks and counts of one stream, in constant memory.
 
-Knows time as numbers that it is given. Refuses to know what a stream is, why it ends, and where the clock comes from.
+Knows time as numbers that it is given. The clock is passed in. Refuses to know what a stream is and why it ends.
 All clocks are nanoseconds of the session's clock; the properties that are told to people are seconds.
 """
 
@@ -22,7 +22,7 @@ class Timeline(Answer):
 
     Args:
         request, has_finish_reasons, output, text_of: as `Answer`.
-        started_at: the session's clock at the call.
+        clock: monotonic nanoseconds.
         started_unix_ns: the wall clock at the call.
         stall_ns: wait that counts as a stall.
         chunk_budget: most chunk records to keep; 0 for none.
@@ -37,6 +37,7 @@ class Timeline(Answer):
         "_on_chunk",
         "_stall_ns",
         "chunk_count",
+        "clock",
         "consumer_ns",
         "first_answer_at",
         "first_chunk_at",
@@ -44,6 +45,7 @@ class Timeline(Answer):
         "first_output_index",
         "first_output_kinds",
         "headers_at",
+        "last_chunk_at",
         "output_chunk_count",
         "provider_ns",
         "resend_count",
@@ -61,7 +63,7 @@ class Timeline(Answer):
         self,
         request: Request,
         *,
-        started_at: int,
+        clock: Callable[[], int],
         started_unix_ns: int,
         stall_ns: int,
         chunk_budget: int,
@@ -71,7 +73,8 @@ class Timeline(Answer):
         text_of: Callable[[Any], str | None] | None,
     ) -> None:
         super().__init__(request, has_finish_reasons=has_finish_reasons, output=output, text_of=text_of)
-        self.started_at = started_at
+        self.clock = clock
+        self.started_at = clock()
         self.started_unix_ns = started_unix_ns
         self._stall_ns = stall_ns
         self._on_chunk = on_chunk
@@ -81,24 +84,21 @@ class Timeline(Answer):
         self.status_code: int | None = None
         self.headers_at: int | None = None
         self.first_chunk_at: int | None = None
+        self.last_chunk_at: int | None = None
         self.first_output_at: int | None = None
-        self.first_output_index = 0
-        self.first_output_kinds = 0
-        self._first_output_characters = 0
+        self.first_output_index = self.first_output_kinds = self._first_output_characters = 0
         self.first_answer_at: int | None = None
         self._last_output_at = 0
-        self.chunk_count = 0
-        self.output_chunk_count = 0
-        self.provider_ns = 0
-        self.consumer_ns = 0
-        self.stall_count = 0
-        self.stall_ns = 0
+        self.chunk_count = self.output_chunk_count = 0
+        self.provider_ns: int = 0
+        self.consumer_ns: int = 0
+        self.stall_count = self.stall_ns = 0
         self.stalls: list[Stall] = []
         self._arrivals = Arrivals(chunk_budget) if chunk_budget and request.is_stream else None
         self.waits = Waits() if request.is_stream else None
 
-    def attempt_made(self, at_ns: int) -> None:
-        """Note that a request is sent: a resend if an earlier one failed."""
+    def attempt(self) -> None:
+        """An HTTP request is about to be sent: if an earlier one failed, this is a resend."""
         failed, self._failed_attempt = self._failed_attempt, None
         if failed is None:
             return
@@ -106,11 +106,12 @@ class Timeline(Answer):
         self.resend_count += 1
         if len(self.retries) == _MOST_RETRIES:
             del self.retries[_MOST_RETRIES // 2]  # the first ones and the latest tell most
-        self.retries.append(Retry(self.resend_count, failed_at, (at_ns - failed_at) / 1e9, status_code, error_type))
+        delay = (self.clock() - failed_at) / 1e9
+        self.retries.append(Retry(self.resend_count, failed_at, delay, status_code, error_type))
 
-    def attempt_lost(self, at_ns: int, status_code: int | None, error_type: str | None) -> None:
-        """Note that a request failed, by its status or before it had one."""
-        self._failed_attempt = (at_ns, status_code, error_type)
+    def attempt_failed(self, status_code: int | None, error_type: str | None) -> None:
+        """An HTTP request failed, by its status or before it had one."""
+        self._failed_attempt = (self.clock(), status_code, error_type)
         self.status_code = status_code
 
     def take_chunk(self, delta: Delta, at_ns: int, wait: int) -> None:
@@ -126,6 +127,7 @@ class Timeline(Answer):
         """Count one chunk. Every chunk passes here, so what is rare stands in other functions."""
         index = self.chunk_count
         self.chunk_count = index + 1
+        self.last_chunk_at = at_ns
         self.provider_ns += wait
         if index:
             self.waits.add(wait)  # type: ignore[union-attr] # only streams are counted

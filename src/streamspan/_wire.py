@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from streamspan._codings import content_decoder
@@ -63,6 +63,12 @@ class WireReader:
         if self._endpoint.wants_event:
             payload = {"event": event.event, "data": payload}
         return self._endpoint.read(payload)
+
+
+def read_tail(endpoint: Endpoint, tail: Callable[[], bytes]) -> Iterable[Delta]:
+    """Read the whole events among the last bytes of a stream; half an event says nothing."""
+    reader = WireReader(endpoint, "", "", is_stream=True)
+    return [*reader.read(tail()), *reader.read(FLUSH)]
 
 
 class _Whole:

@@ -74,10 +74,12 @@ _USAGE = {
     "input_tokens": ("prompt_tokens", "input_tokens"),
     "output_tokens": ("completion_tokens", "output_tokens"),
 }
+_ASKED = ("prompt_tokens_details", "input_tokens_details", "prompt_token_details")  # the last one on runs
+_SAID = ("completion_tokens_details", "output_tokens_details")
 _DETAILS = (
-    ("cache_read.input_tokens", ("prompt_tokens_details", "input_tokens_details"), "cached_tokens"),
-    ("cache_write.input_tokens", ("prompt_tokens_details", "input_tokens_details"), "cache_write_tokens"),
-    ("reasoning.output_tokens", ("completion_tokens_details", "output_tokens_details"), "reasoning_tokens"),
+    ("cache_read.input_tokens", _ASKED, "cached_tokens"),
+    ("cache_write.input_tokens", _ASKED, "cache_write_tokens"),
+    ("reasoning.output_tokens", _SAID, "reasoning_tokens"),
 )
 
 

@@ -18,13 +18,17 @@ from streamspan.cli._table import Line, of_summary, rate
 
 @dataclass(slots=True)
 class Row:
-    """One scene: its session while it is open, its summary afterwards, and when its chunks came."""
+    """One scene: its session while it is open, its summary afterwards, and when its chunks came.
+
+    `moved_ns` is when a chunk was seen last, as exact as the looks are frequent.
+    """
 
     scene: Scene
     session: Session | None = None
     summary: SessionSummary | None = None
     arrivals: list[int] = field(default_factory=list[int])
     seen: int = 0
+    moved_ns: int = 0
 
     def count(self, chunks: int, part: int) -> None:
         """Put the chunks that were not seen before into this part of the session's time."""
@@ -60,6 +64,8 @@ class Board:
             row = self._by_model.get(session.request.model or "")
             if row is not None and row.summary is None:
                 row.session = session
+                if session.chunk_count != row.seen:
+                    row.moved_ns = now_ns
                 row.count(session.chunk_count, max(0, now_ns - session.started_at) // self._part_ns)
         return [row for summary in self._taken() if (row := self._end(summary)) is not None]
 
@@ -85,29 +91,25 @@ class Board:
             return of_summary(row.summary, name=row.scene.name, arrivals=row.arrivals)
         if row.session is None:
             return Line(name=row.scene.name, state="", mood="idle")
-        return of_session(
-            row.session, name=row.scene.name, arrivals=row.arrivals, now_ns=now_ns, stall_ns=self._stall_ns
+        return self._open_line(row, row.session, now_ns)
+
+    def _open_line(self, row: Row, session: Session, now_ns: int) -> Line:
+        wait_ns = now_ns - row.moved_ns if row.seen and session.reader else 0
+        is_late = wait_ns >= self._stall_ns
+        longest = max(wait_ns if is_late else 0, 0 if session.waits is None else session.waits.max_ns)
+        return Line(
+            name=row.scene.name,
+            model=session.request.model or "",
+            state=f"stalled {wait_ns / 1e9:.1f}s" if is_late else _STATES[session.state],
+            mood="late" if is_late else "open",
+            ttft=session.seconds_to(session.first_output_at),
+            total=(now_ns - session.started_at) / 1e9,
+            chunks=session.chunk_count if session.request.is_stream else None,
+            rate=rate(None, session.character_rate),
+            wait=longest / 1e9 if longest else None,
+            retries=session.resend_count,
+            arrivals=row.arrivals,
         )
-
-
-def of_session(session: Session, *, name: str, arrivals: Sequence[int], now_ns: int, stall_ns: int) -> Line:
-    """Return the line of an open session."""
-    wait_ns = now_ns - session.arrived_at if session.chunk_count and session.reader else 0
-    is_late = wait_ns >= stall_ns
-    longest = max(wait_ns if is_late else 0, 0 if session.waits is None else session.waits.max_ns)
-    return Line(
-        name=name,
-        model=session.request.model or "",
-        state=f"stalled {wait_ns / 1e9:.1f}s" if is_late else _STATES[session.state],
-        mood="late" if is_late else "open",
-        ttft=session.seconds_to(session.first_output_at),
-        total=(now_ns - session.started_at) / 1e9,
-        chunks=session.chunk_count if session.request.is_stream else None,
-        rate=rate(None, session.character_rate),
-        wait=longest / 1e9 if longest else None,
-        retries=session.resend_count,
-        arrivals=arrivals,
-    )
 
 
 _STATES = {

@@ -9,11 +9,12 @@ from __future__ import annotations
 import builtins
 import importlib.util
 import io
-import runpy
+import pkgutil
 import sys
 from collections.abc import Callable
 from importlib.abc import InspectLoader
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, PathFinder, SourcelessFileLoader
+from importlib.util import MAGIC_NUMBER
 from pathlib import Path
 from types import CodeType, ModuleType, TracebackType
 
@@ -64,64 +65,65 @@ def _go(program: Callable[[], None]) -> int:
 
 def _without_ours(traceback: TracebackType | None) -> TracebackType | None:
     """Cut off the frames above the program; all of them where it has none, as after a syntax error."""
-    ours = {__file__, runpy.__file__, "<frozen runpy>"}
-    while traceback is not None and traceback.tb_frame.f_code.co_filename in ours:
+    while traceback is not None and traceback.tb_frame.f_code.co_filename == __file__:
         traceback = traceback.tb_next
     return traceback
 
 
 def _run_path(path: Path, arguments: list[str]) -> None:
     sys.argv = arguments
-    if path.is_dir() or path.suffix in {".zip", ".pyz", ".pyc"}:
-        if path.suffix == ".pyc":
-            _put_on_path(str(path.resolve().parent))
-        else:
-            _put_on_path(None)  # `run_path` puts the directory or archive there itself
-        runpy.run_path(str(path), run_name="__main__")
+    file = str(path.absolute())  # as Python has it since 3.9; `sys.argv` keeps what was written
+    if pkgutil.get_importer(file) is not None:  # a directory or an archive
+        _put_on_path(file)
+        _execute(*_found(PathFinder.find_spec("__main__", [file]), f"__main__ in {path}"))
         return
     _put_on_path(str(path.resolve().parent))
     try:
-        with io.open_code(str(path)) as file:
-            source = file.read()
+        with io.open_code(file) as opened:
+            source = opened.read()
     except OSError as exc:
         raise CommandError(f"{path} cannot be read: {exc.strerror}", 2) from exc
-    file = str(path.absolute())  # as Python has it since 3.9; `sys.argv` keeps what was written
-    _execute(compile(source, file, "exec", dont_inherit=True), _new_main(file, None))
+    is_compiled = source.startswith(MAGIC_NUMBER)
+    code = SourcelessFileLoader("__main__", file).get_code("__main__") if is_compiled else None
+    _execute(code or compile(source, file, "exec", dont_inherit=True), _new_main(file, None))
 
 
 def _run_module(name: str, arguments: list[str]) -> None:
     sys.argv = ["-m", *arguments]  # what `python -m` shows while the packages above the module are imported
     _put_on_path(str(Path.cwd()))
-    spec = _spec_of(name)
+    code, main = _found(_spec_of(name), f"module {name}")
+    sys.argv[0] = main.__file__ or name
+    _execute(code, main)
+
+
+def _found(spec: ModuleSpec | None, what: str) -> tuple[CodeType, ModuleType]:
+    """Return the code of a module and the `__main__` that it runs in."""
+    if spec is None:
+        raise CommandError(f"there is no {what}", 2)
     code = spec.loader.get_code(spec.name) if isinstance(spec.loader, InspectLoader) else None
     if code is None:
-        raise CommandError(f"module {name} has no code that could be run", 2)
-    sys.argv[0] = spec.origin or name
-    _execute(code, _new_main(spec.origin, spec))
+        raise CommandError(f"{what} has no code that could be run", 2)
+    return code, _new_main(spec.origin, spec)
 
 
-def _spec_of(name: str) -> ModuleSpec:
+def _spec_of(name: str) -> ModuleSpec | None:
     try:
         spec = importlib.util.find_spec(name)
         if spec is not None and spec.submodule_search_locations is not None:
-            name = f"{name}.__main__"  # a package
-            spec = importlib.util.find_spec(name)
+            return importlib.util.find_spec(f"{name}.__main__")  # a package
     except ModuleNotFoundError as exc:
         if exc.name is None or not f"{name}.".startswith(f"{exc.name}."):
             raise  # a package above it exists, and fails to import something else
-        spec = None
+        return None
     except (ValueError, ImportError):  # `.name`, or an empty one
-        spec = None
-    if spec is None:
-        raise CommandError(f"there is no module {name}", 2)
+        return None
     return spec
 
 
-def _put_on_path(first: str | None) -> None:
+def _put_on_path(first: str) -> None:
     """Replace what the interpreter put first on `sys.path` for this command by what it puts there for the program."""
-    if getattr(sys.flags, "safe_path", False):  # -P, -I or PYTHONSAFEPATH (Python 3.11): it puts nothing there
-        return
-    sys.path[:1] = [] if first is None else [first]
+    if not getattr(sys.flags, "safe_path", False):  # -P, -I or PYTHONSAFEPATH (Python 3.11): it puts nothing there
+        sys.path[:1] = [first]
 
 
 def _new_main(file: str | None, spec: ModuleSpec | None) -> ModuleType:

@@ -133,10 +133,16 @@ def read_error(error: Any) -> ProviderError:
 
 
 def read_usage(usage: Any) -> dict[str, int]:
-    """Read the usage of chat completions, or of Responses, whose names differ."""
-    data = fields(usage)
-    asked = fields(data.get("prompt_tokens_details") or data.get("input_tokens_details"))
-    said = fields(data.get("completion_tokens_details") or data.get("output_tokens_details"))
+    """Read the usage of chat completions, or of Responses and of assistants, whose names differ."""
+    data, more = fields(usage), extras(usage)
+
+    def details(*names: str) -> Mapping[str, Any]:
+        # Undeclared by some SDK classes (assistants), misspelt by some servers ("prompt_token_details").
+        found = (data.get(name) or more.get(name) for name in names)
+        return fields(next((value for value in found if value), None))
+
+    asked = details("prompt_tokens_details", "input_tokens_details", "prompt_token_details")
+    said = details("completion_tokens_details", "output_tokens_details")
     return counts(
         {
             "input_tokens": data.get("prompt_tokens", data.get("input_tokens")),
