@@ -10,6 +10,8 @@ import pytest
 
 from streamspan.demo import DemoProvider
 
+pytest.register_assert_rewrite("support")
+
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[DemoProvider]:

@@ -133,6 +133,12 @@ class Answer:
         if self.output is not None:
             self.output.text(0, text)
 
+    def heard(self, deltas: Iterable[Delta]) -> None:
+        """Take the usage from what was on the wire and never came out as a chunk."""
+        for delta in deltas:
+            if delta.usage:
+                self.take(Delta(usage=delta.usage))
+
     def _take_tool_calls(self, choice: int, pieces: Iterable[ToolCallDelta]) -> int:
         kinds = 0
         for piece in pieces:

@@ -23,6 +23,7 @@ from streamspan._records import SessionSummary
 from streamspan._session import Session
 from streamspan._sessions import Sessions
 from streamspan._version import version
+from streamspan.integrations import Integration
 
 if TYPE_CHECKING:
     from streamspan._otlp import OwnProviders
@@ -116,9 +117,25 @@ def instrument(
         for integration in integrations
     }
     _state.runtime = Runtime(arguments, settings, sessions, Guard("observe"), patches)
+    for integration in integrations:
+        _warn_if_too_old(integration)
     for each in patches.values():
         each.apply()
     lifecycle.install()
+
+
+def _warn_if_too_old(integration: Integration) -> None:
+    installed = _registry.is_too_old(integration)
+    if installed is not None:
+        _logger.warning(
+            "%s %s is older than %s, the oldest version that streamspan supports: your code is not affected, "
+            "but streams may be missing or incomplete; upgrade %s, or leave it out with STREAMSPAN_EXCLUDE=%s",
+            integration.distribution,
+            installed,
+            integration.oldest,
+            integration.distribution,
+            integration.name,
+        )
 
 
 def _recorder(config: Config, arguments: Arguments) -> Recorder:

@@ -4,8 +4,8 @@ Leaving `with stream:` or closing a response reaches the SDK's item iterator lat
 streams close the response directly, its generator stays suspended until garbage collection), but it always closes the
 HTTP body. So that is where a session ends early.
 
-httpx and httpx2 are the same to this module; `body_tap` makes a subclass of the right module's stream class, because
-both test `isinstance(response.stream, SyncByteStream)`.
+httpx and httpx2 are the same to this module: a tap is a subclass of the right module's stream class, because both test
+`isinstance(response.stream, SyncByteStream)`.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from streamspan._wire import FLUSH, WireReader, read_tail
 
 def attach(call: Call, response: Any) -> None:
     """Put a tap on the body of an open response and note on the response whose it is."""
-    if call_of(response) is not None:
-        return
+    earlier = call_of(response)
+    if earlier is not None and not earlier.session.is_ended:
+        return  # a transport that answers two calls with one object; the first one has it
     mark(response, call)
     call.owned_by(response)
     stream = response.stream
@@ -79,7 +80,7 @@ class _Body:
         if call.is_parsed or call.session.is_ended:
             return None
         reader = WireReader(call.endpoint, self._content_type, self._encoding, call.session.request.is_stream)
-        call.session.read = call.guard.wrap_reader(reader.read, otherwise=())
+        call.session.read_wire(call.guard.wrap_reader(reader.read, otherwise=()))
         return reader
 
     def closed(self, reader: int) -> None:
@@ -108,7 +109,7 @@ class _Chunks:
             self._call.guard.call(self._session.pull, reader)
 
     def _after(self, data: bytes) -> None:
-        if self._reader is not None:
+        if self._reader is not None and not self._session.is_ended:
             self._session.arrived(data)
         self._call.guard.call(self._body.watch, data)
 

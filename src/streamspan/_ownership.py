@@ -89,6 +89,12 @@ class Call:
         """
         return any(owner() is None for owner in self._owners)
 
+    def abandon(self) -> None:
+        """Give the session up without a word: a fault of ours has cost it its taps."""
+        self.session.forget()
+        self.lifecycle.closed(self.session)
+        self.session.observer.forgotten()
+
     def cause_of_closing(self) -> BaseException | None:
         """Return the exception that is leaving the caller's code now, if that is why the stream is being closed."""
         exc = sys.exc_info()[1]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable
 from functools import partial
-from importlib.metadata import entry_points
+from importlib.metadata import PackageNotFoundError, entry_points, version
 
 from streamspan._config import Config, ConfigError
 from streamspan._guard import Guard
@@ -67,6 +68,20 @@ def _warned(names: Iterable[str], known: Iterable[str], variable: str) -> list[s
         if name not in known:
             _logger.warning("%s names %r, which there is not; known: %s", variable, name, ", ".join(known))
     return [name for name in names if name in known]
+
+
+def is_too_old(integration: Integration) -> str | None:
+    """Return the installed version of a library if it is older than what is supported; None if it is not."""
+    try:
+        installed = version(integration.distribution)
+    except PackageNotFoundError:
+        return None
+    return installed if _numbers(installed) < _numbers(integration.oldest) else None
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    """Return the leading numbers of a version, which is all that a lower bound needs."""
+    return tuple(int(part) for part in re.findall(r"\d+", re.split(r"[^\d.]", text)[0]))
 
 
 def third_party_providers(guard: Guard) -> dict[str, Provider]:

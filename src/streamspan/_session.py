@@ -190,6 +190,11 @@ class Session(Timeline):
         for delta in self.read(rest):  # type: ignore[union-attr] # only wire readers hold anything back
             self.take_chunk(delta, self._arrived_at, 0)
 
+    def read_wire(self, read: Callable[[Any], Iterable[Delta]]) -> None:
+        """From now on what arrives are pieces of the wire: no SDK parses the stream."""
+        self.read = read
+        self._text_of = self._shortcut = None
+
     def answered(self, response: Any) -> None:
         """The whole answer of a call without a stream is there: read it, and end."""
         now = self.clock()
@@ -221,12 +226,6 @@ class Session(Timeline):
             self.fault = error
         if not self.is_ended:
             self.state = State.FAULTED
-
-    def heard(self, deltas: Iterable[Delta]) -> None:
-        """Take the usage from what was on the wire and never came out as a chunk."""
-        for delta in deltas:
-            if delta.usage:
-                self.take(Delta(usage=delta.usage))
 
     # --- endings -------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -46,8 +45,3 @@ def distribution(tmp_path: Path) -> Callable[..., Path]:
         return info.parent
 
     return make
-
-
-def with_path(directory: Path) -> dict[str, Any]:
-    """Return the variable that puts a directory on the path of a command."""
-    return {"PYTHONPATH": os.pathsep.join([str(directory), os.environ.get("PYTHONPATH", "")])}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +20,7 @@ SCENE = Scene(name="one", about="", start=0.0, model="m1")
 class Listener:
     """An observer that does nothing."""
 
-    chunk = None
+    chunk: Callable[[int], object] | None = None
 
     def ended(self, session: Session) -> None: ...
 
@@ -80,7 +81,7 @@ def test_a_wait_in_progress_is_a_stall_when_it_is_long_enough() -> None:
     """The stall limit is what makes a wait one, and the wait so far is shown."""
     view, stream = board(), Stream()
     stream.chunks(SECOND, 2 * SECOND)
-    view.look([stream.session], 4 * SECOND)
+    view.look([stream.session], 2 * SECOND)
     assert (view.lines(5 * SECOND - 1)[0].state, view.lines(5 * SECOND - 1)[0].wait) == ("streaming", 1.0)
     late = view.lines(5 * SECOND)[0]
     assert (late.state, late.mood, late.wait) == ("stalled 3.0s", "late", 3.0)

@@ -50,8 +50,8 @@ def test_every_scene_ends_as_it_should(cli: Cli) -> None:
     assert {name: cells[-1].partition(",")[0] for name, cells in rows.items()} == OUTCOMES
     finished = re.findall(r"^ +[0-9.]+s  (\S+) ", done.stdout, re.MULTILINE)
     assert sorted(finished) == sorted(OUTCOMES)
-    assert ", 1 stall" in rows["stalled"][-1]
-    assert "2" in rows["retries"]
+    assert " stall" in rows["stalled"][-1]
+    assert rows["retries"][-2] == "2"
     assert "streamspan doctor" in done.stdout
 
 

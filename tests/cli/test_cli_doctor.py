@@ -9,22 +9,32 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cli.conftest import Cli, with_path
+from tests.cli.conftest import Cli
 from tests.otlp_sink import OtlpSink
 
 from streamspan import _api
 from streamspan._patching import Patch, Patches
-from streamspan.cli import _checks
-from streamspan.cli._checks import Check
+from streamspan.cli import _checks, main
+from streamspan.cli._findings import Check
 from streamspan.cli.doctor import text
 from streamspan.integrations import Integration
 
+Report = Callable[..., dict[str, Any]]
 
-def report(cli: Cli, **variables: str) -> dict[str, Any]:
-    """Return the report as JSON, with the exit status in it."""
-    done = cli("doctor", "--json", **variables)
-    assert done.stderr == ""
-    return {**json.loads(done.stdout), "status": done.returncode}
+
+@pytest.fixture
+def report(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Report:
+    """Examine this process, with variables; return the report as it is printed for machines, and the exit status."""
+
+    def examine(**variables: str) -> dict[str, Any]:
+        for name, value in {"OTEL_TRACES_EXPORTER": "none", **variables}.items():
+            monkeypatch.setenv(name, value)
+        status = main(["doctor", "--json"])
+        told = capsys.readouterr()
+        assert told.err == ""
+        return {**json.loads(told.out), "status": status}
+
+    return examine
 
 
 def worries(found: dict[str, Any]) -> list[tuple[str, str]]:
@@ -41,28 +51,28 @@ def test_all_is_well_when_the_endpoint_takes_the_test_span(cli: Cli) -> None:
     assert "patched in openai._base_client" in done.stdout
 
 
-def test_an_endpoint_that_refuses_is_a_failure(cli: Cli) -> None:
+def test_an_endpoint_that_refuses_is_a_failure(report: Report) -> None:
     """Where nothing listens the status is 1, and the report says where and what to do."""
-    found = report(cli, OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:1", OTEL_TRACES_EXPORTER="otlp")
+    found = report(OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:1", OTEL_TRACES_EXPORTER="otlp")
     assert (found["status"], found["is_well"], worries(found)) == (1, False, [("fail", "endpoint")])
     assert "127.0.0.1:1 refuses connections" in found["checks"][-1]["detail"]
     assert found["checks"][-1]["remedy"]
 
 
-def test_nothing_to_send_is_nothing_to_complain_of(cli: Cli) -> None:
+def test_nothing_to_send_is_nothing_to_complain_of(report: Report) -> None:
     """With OTEL_TRACES_EXPORTER=none the endpoint is not tried."""
-    found = report(cli)
+    found = report()
     assert (found["status"], found["is_well"], worries(found)) == (0, True, [])
 
 
-def test_telemetry_that_is_switched_off_is_told(cli: Cli) -> None:
+def test_telemetry_that_is_switched_off_is_told(report: Report) -> None:
     """OTEL_SDK_DISABLED is a warning: nothing is recorded however well it all works."""
-    assert worries(report(cli, OTEL_SDK_DISABLED="true")) == [("warn", "telemetry")]
+    assert worries(report(OTEL_SDK_DISABLED="true")) == [("warn", "telemetry")]
 
 
-def test_options_are_shown_with_their_source(cli: Cli) -> None:
+def test_options_are_shown_with_their_source(report: Report) -> None:
     """A variable that is set is in force; one that is malformed is not, and is warned of once."""
-    found = report(cli, STREAMSPAN_STALL_SECONDS="never", STREAMSPAN_EVENTS="both", OTEL_EXPORTER_OTLP_PROTOCOL="quic")
+    found = report(STREAMSPAN_STALL_SECONDS="never", STREAMSPAN_EVENTS="both", OTEL_EXPORTER_OTLP_PROTOCOL="quic")
     shown = {check["title"]: check["detail"] for check in found["checks"] if check["section"] == "Configuration"}
     assert shown["events"] == "both  (environment, STREAMSPAN_EVENTS)"
     assert shown["stall_seconds"] == "5  (default, STREAMSPAN_STALL_SECONDS)"
@@ -70,26 +80,27 @@ def test_options_are_shown_with_their_source(cli: Cli) -> None:
     assert found["status"] == 1
 
 
-def test_libraries_that_are_left_out_are_named(cli: Cli) -> None:
+def test_libraries_that_are_left_out_are_named(report: Report) -> None:
     """What the configuration leaves out is no failure, and shown as such."""
-    found = report(cli, STREAMSPAN_LIBRARIES="httpx")
+    found = report(STREAMSPAN_LIBRARIES="httpx")
     openai = next(check for check in found["checks"] if check["title"] == "openai")
     assert openai["mark"] == "none"
     assert openai["detail"].endswith("left out by STREAMSPAN_LIBRARIES or STREAMSPAN_EXCLUDE")
 
 
-def test_another_instrumentation_of_the_same_sdk_is_a_warning(cli: Cli, distribution: Callable[..., Path]) -> None:
+def test_another_instrumentation_of_the_same_sdk_is_a_warning(report: Report, monkeypatch: pytest.MonkeyPatch, distribution: Callable[..., Path]) -> None:
     """An entry point for the same SDK doubles every call; its name in the variable of the remedy settles it."""
     site = distribution(
         "opentelemetry-instrumentation-openai",
         "0.62.4",
         "[opentelemetry_instrumentor]\nopenai = opentelemetry.instrumentation.openai:OpenAIInstrumentor\n",
     )
-    found = report(cli, **with_path(site))
+    monkeypatch.syspath_prepend(str(site))
+    found = report()
     assert (found["status"], worries(found)) == (1, [("warn", "openai")])
     warning = next(check for check in found["checks"] if check["mark"] == "warn")
     assert warning["remedy"] == "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS=openai"
-    assert worries(report(cli, **with_path(site), OTEL_PYTHON_DISABLED_INSTRUMENTATIONS="openai")) == []
+    assert worries(report(OTEL_PYTHON_DISABLED_INSTRUMENTATIONS="openai")) == []
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
         (["run", "--frob"], "unknown option --frob"),
         (["run", "no/such.py"], "there is no file no/such.py"),
         (["run", "-m", "no_such_module.x"], "there is no module no_such_module.x"),
-        (["run", "-m", "json"], "there is no module json"),
+        (["run", "-m", "json"], "json is a package without a __main__"),
         (["run", "-m", ".x"], "there is no module .x"),
         (["collector", "nope.yaml"], "there is no file nope.yaml; there are"),
         (["collector", "README.md", "--check"], "there is nothing to validate"),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import py_compile
 import signal
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -57,6 +59,10 @@ def app(tmp_path: Path) -> Path:
     (tmp_path / "package" / "beside.py").touch()
     (tmp_path / "wrong.py").write_text("def f(\n")
     (tmp_path / "importing.py").write_text("import no_such_module\n")
+    py_compile.compile(str(tmp_path / "script.py"), str(tmp_path / "compiled.pyc"), doraise=True)
+    with zipfile.ZipFile(tmp_path / "archive.zip", "w") as archive:
+        archive.writestr("__main__.py", SCRIPT)
+        archive.writestr("beside.py", "")
     return tmp_path
 
 
@@ -80,7 +86,9 @@ def python(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         ["script.py", "hook"],
         ["-m", "package", "raise"],
         ["-m", "script", "--flag"],
-        ["package"],
+        ["package", "raise"],
+        ["archive.zip", "exit"],
+        ["compiled.pyc", "raise"],
         ["wrong.py"],
         ["importing.py"],
     ],
@@ -115,8 +123,8 @@ def test_streams_of_the_program_are_recorded(tmp_path: Path, cli: Cli) -> None:
     assert done.stderr.rstrip().endswith("completed")
 
 
-def test_a_file_that_cannot_be_read_is_one_sentence(tmp_path: Path, cli: Cli) -> None:
-    """A path that is neither file nor directory that can be opened is told without a traceback."""
-    done = cli("run", tmp_path / "missing.py")
+def test_a_directory_without_a_program_is_one_sentence(tmp_path: Path, cli: Cli) -> None:
+    """What cannot be run is told without a traceback."""
+    done = cli("run", tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"streamspan run: there is no file {tmp_path / 'missing.py'}\n"
+    assert done.stderr == f"streamspan run: there is no __main__ in {tmp_path}\n"

@@ -40,10 +40,11 @@ def drawn(what: object, width: int) -> list[str]:
 
 def test_a_summary_becomes_a_line() -> None:
     """Every figure of the line is the summary's."""
-    assert LINE == Line(
+    expected = Line(
         name="stalled", state="completed", mood="good", model="gpt-5", ttft=0.049, total=5.5, chunks=93, rate="17 tok/s",
         wait=2.234, provider_share=5.0 / 5.5, retries=2, stalls=1, arrivals=(4, 0, 8),
     )  # fmt: skip
+    assert expected == LINE
 
 
 def test_a_call_without_a_stream_has_no_chunks_and_no_shares() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
@@ -384,8 +385,6 @@ def test_provider_and_consumer_time_add_up_when_the_caller_stops(clock: Clock, i
 
 def test_the_span_of_a_closed_stream_ends_at_the_close(server: DemoProvider, told: Told) -> None:
     """A close from another thread ends the span there and then, although the reader stays blocked."""
-    import threading  # noqa: PLC0415
-
     client = openai.OpenAI(base_url=server.url("gate;key=closed-here"), api_key="key", max_retries=0)
     server.clear()
     called_ns = time.monotonic_ns()
@@ -407,6 +406,6 @@ def test_the_span_of_a_closed_stream_ends_at_the_close(server: DemoProvider, tol
     span = told.span
     server.release("closed-here")
     reader.join()
-    assert told.span is not None
+    assert told.span is span
     length = (span.end_time or 0) - (span.start_time or 0)
     assert before_ns - server.exchanges[0].received_ns <= length <= after_ns - called_ns

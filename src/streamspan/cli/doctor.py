@@ -1,6 +1,6 @@
 """`streamspan doctor`: is everything installed, patched, configured and reachable; one line per check.
 
-Knows how findings are shown and what they add up to. What is looked at is in `_checks`.
+Knows how findings are shown and what they add up to. What is looked at is in `_checks` and `_settings`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ import textwrap
 from collections.abc import Iterable
 
 from streamspan._config import environment
-from streamspan.cli._checks import Check, Mark, checks
+from streamspan.cli._checks import doubles, installed, libraries
+from streamspan.cli._findings import Check, Mark
+from streamspan.cli._settings import configuration, delivery
 
 _COLOURS: dict[Mark, str] = {"ok": "\x1b[32m", "none": "\x1b[2m", "warn": "\x1b[33m", "fail": "\x1b[31m"}
 _MARKS: dict[Mark, str] = {"ok": "ok", "none": "-", "warn": "warn", "fail": "fail"}
@@ -21,7 +23,7 @@ _BOLD, _RESET = "\x1b[1m", "\x1b[0m"
 
 def doctor(*, as_json: bool) -> int:
     """Print every check; return 0 if all is well, 1 if anything is to be looked at."""
-    found = list(checks())
+    found = [*installed(), *libraries(), *doubles(), *configuration(), *delivery()]
     is_well = all(check.mark in {"ok", "none"} for check in found)
     if as_json:
         print(json.dumps({"is_well": is_well, "checks": [check.as_dict() for check in found]}, indent=2))

@@ -12,7 +12,6 @@ import io
 import pkgutil
 import sys
 from collections.abc import Callable
-from importlib.abc import InspectLoader
 from importlib.machinery import ModuleSpec, PathFinder, SourcelessFileLoader
 from importlib.util import MAGIC_NUMBER
 from pathlib import Path
@@ -100,7 +99,9 @@ def _found(spec: ModuleSpec | None, what: str) -> tuple[CodeType, ModuleType]:
     """Return the code of a module and the `__main__` that it runs in."""
     if spec is None:
         raise CommandError(f"there is no {what}", 2)
-    code = spec.loader.get_code(spec.name) if isinstance(spec.loader, InspectLoader) else None
+    # Not by type: the loader of archives is no InspectLoader (Python 3.11).
+    get_code: Callable[[str], CodeType | None] | None = getattr(spec.loader, "get_code", None)
+    code = None if get_code is None else get_code(spec.name)
     if code is None:
         raise CommandError(f"{what} has no code that could be run", 2)
     return code, _new_main(spec.origin, spec)
@@ -110,7 +111,9 @@ def _spec_of(name: str) -> ModuleSpec | None:
     try:
         spec = importlib.util.find_spec(name)
         if spec is not None and spec.submodule_search_locations is not None:
-            return importlib.util.find_spec(f"{name}.__main__")  # a package
+            spec = importlib.util.find_spec(f"{name}.__main__")
+            if spec is None:
+                raise CommandError(f"{name} is a package without a __main__", 2)
     except ModuleNotFoundError as exc:
         if exc.name is None or not f"{name}.".startswith(f"{exc.name}."):
             raise  # a package above it exists, and fails to import something else

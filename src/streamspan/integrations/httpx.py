@@ -27,7 +27,7 @@ def patches(module: str, _sessions: Sessions, _guard: Guard) -> list[Patch]:
 
 def _send(wrapped: Any, _client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     call = current_call()
-    if call is None:
+    if call is None or not _is_its_own(call, args, kwargs):
         return wrapped(*args, **kwargs)
     with _Attempt(call) as attempt:
         return attempt.answered(wrapped(*args, **kwargs))
@@ -35,10 +35,17 @@ def _send(wrapped: Any, _client: Any, args: tuple[Any, ...], kwargs: dict[str, A
 
 async def _asend(wrapped: Any, _client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     call = current_call()
-    if call is None:
+    if call is None or not _is_its_own(call, args, kwargs):
         return await wrapped(*args, **kwargs)
     with _Attempt(call) as attempt:
         return attempt.answered(await wrapped(*args, **kwargs))
+
+
+def _is_its_own(call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Tell the call's own request from one that is sent on the way, such as for an access token."""
+    request = kwargs["request"] if "request" in kwargs else args[0] if args else None
+    host = getattr(getattr(request, "url", None), "host", None)
+    return not call.session.is_ended and host == call.session.request.server_address
 
 
 class _Attempt:

@@ -161,26 +161,29 @@ class _Request:
             self._call.guard.call(tell, self._call, exc)
 
     def answered(self, result: Any) -> Any:
-        self._call.guard.call(_opened, self._call, result)
+        call = self._call
+        if not call.guard.call(_opened, call, result) and not call.session.is_ended:
+            call.abandon()
         return result
 
 
-def _opened(call: Call, result: Any) -> None:
-    """Put the tap where the answer will be read."""
+def _opened(call: Call, result: Any) -> bool:
+    """Put the tap where the answer will be read; return True (a fault returns nothing)."""
     session = call.session
     response = _http_response(result)
     if response is not None and session.headers_at is None:
         session.headers(response.status_code, call.request_id(response.headers))
     if not session.request.is_stream and (response is None or response.is_closed):
         session.answered(result if response is None else _json(response))
-        return
+        return True
     session.returned()
     if response is None:  # an object that cannot be watched: the call is all there is to tell
         session.exhausted()
-        return
+        return True
     attach(call, response)
     if result is not response and getattr(result, "response", None) is response:
         call.owned_by(result)
+    return True
 
 
 def _json(response: Any) -> Any:
