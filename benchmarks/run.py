@@ -12,22 +12,26 @@ from contextlib import ExitStack
 from typing import Any
 
 from benchmarks import environment, tables
-from benchmarks.children import Child
+from benchmarks.children import Child, ChildError
 from benchmarks.measures import MEASURES
 from benchmarks.records import Measure, Row, Sample
 from benchmarks.subjects import OTHER, OTHER_PACKAGE
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print; the exit status tells whether every budget was kept."""
+    """Measure and print; the exit status is 1 if a budget was not kept, 2 if it could not be measured."""
     options = _parser().parse_args(arguments)
     python = environment.interpreter(options.python)
     versions = environment.versions(python)
     chosen = [MEASURES[name] for name in options.only or MEASURES]
     started = time.monotonic()
     rows: list[Row] = []
-    for measure in chosen:
-        rows += measure.rows(_samples(measure, python, options, has_other=OTHER_PACKAGE in versions))
+    try:
+        for measure in chosen:
+            rows += measure.rows(_samples(measure, python, options, has_other=OTHER_PACKAGE in versions))
+    except ChildError as exc:
+        sys.stderr.write(f"\n{exc}; what it said stands above\n")
+        return 2
     about = {**versions, "cores": os.cpu_count(), "date": time.strftime("%Y-%m-%d")}
     about["seconds"] = round(time.monotonic() - started)
     _print(options, rows, about)

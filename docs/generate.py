@@ -13,6 +13,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import cast
 
 from streamspan import _semconv
 from streamspan._config import options
@@ -37,13 +38,10 @@ def metric_table() -> str:
 
 def metrics() -> list[_semconv.Metric]:
     """Return every metric that the source defines."""
-    found: list[_semconv.Metric] = []
+    found: list[object] = []
     for value in vars(_semconv).values():
-        if isinstance(value, _semconv.Metric):
-            found.append(value)
-        elif isinstance(value, dict):
-            found += [each for each in value.values() if isinstance(each, _semconv.Metric)]
-    return found
+        found += cast("dict[str, object]", value).values() if isinstance(value, dict) else [value]
+    return [value for value in found if isinstance(value, _semconv.Metric)]
 
 
 def _bounds(metric: _semconv.Metric) -> str:

@@ -7,14 +7,14 @@ block is what an application does.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 from streamspan.demo import DemoProvider
 
 
 @contextmanager
-def demo_unless_key(scenario: str = "slow") -> Iterator[Callable[[str], None]]:
+def demo_unless_key(scenario: str = "slow") -> Generator[Callable[[str], None], None, None]:
     """Serve `scenario` to the OpenAI SDK inside the block, unless OPENAI_API_KEY is set.
 
     What the block gets changes the scenario for clients that are made from then on. `python -m streamspan.demo --list`

@@ -28,7 +28,7 @@ def home_made_model() -> Iterator[Piece]:
 def read(piece: Piece) -> streamspan.Delta:
     if "tokens" in piece:
         return streamspan.Delta(choice=0, finish_reason="stop", usage={"output_tokens": piece["tokens"]})
-    return streamspan.Delta(piece["word"], choice=0)
+    return streamspan.Delta(piece.get("word", ""), choice=0)
 
 
 if __name__ == "__main__":

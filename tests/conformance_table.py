@@ -18,6 +18,7 @@ SPAN_ATTRIBUTES: dict[str, tuple[str, str]] = {
     "error.type": ("string", "conditionally_required"),
     "gen_ai.conversation.compacted": ("boolean", "recommended"),
     "gen_ai.conversation.id": ("string", "conditionally_required"),
+    "gen_ai.agent.id": ("string", "conditionally_required"),
     "gen_ai.output.type": ("string", "conditionally_required"),
     "gen_ai.prompt.name": ("string", "conditionally_required"),
     "gen_ai.prompt.version": ("string", "conditionally_required"),

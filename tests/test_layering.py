@@ -5,11 +5,9 @@ from __future__ import annotations
 import ast
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import cache
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "src"
@@ -54,7 +52,7 @@ SIGNALS = ("opentelemetry.trace", "opentelemetry.metrics", "opentelemetry._logs"
 OWNERS_OF_SIGNALS = {"_recorder", "_description", "_metrics", "_otlp", "_api", "testing"}
 
 # What the OTLP exporters send with, and depend on themselves.
-TRANSPORTS = {"_otlp": {"requests", "grpc"}}
+TRANSPORTS = ("requests", "grpc")
 
 # Names at module level that change while the program runs, each with the reason why it is not in `_api._state`.
 MUTABLE_STATE = {
@@ -121,9 +119,30 @@ def _is_of(name: str, package: str) -> bool:
     return name == package or name.startswith(f"{package}.")
 
 
-def modules_with(owners: set[str]) -> list[str]:
-    """Return the modules that are not owners, for parametrisation."""
+def modules_in(room: str) -> list[str]:
+    """Return the modules of a room."""
+    return [module for module in MODULES if room_of(module) == room]
+
+
+def modules_but(*owners: str) -> list[str]:
+    """Return the modules outside of some rooms."""
     return [module for module in MODULES if room_of(module) not in owners]
+
+
+def offenders(modules: Iterable[str], found: Callable[[str], Collection[object]]) -> dict[str, Collection[object]]:
+    """Return what is found in modules where nothing should be."""
+    return {module or PACKAGE: wrong for module in modules if (wrong := found(module))}
+
+
+def imports_of(*packages: str) -> Callable[[str], Collection[object]]:
+    """Return a finder of imports from the packages named."""
+    return lambda module: {name for name in imported(module) if any(_is_of(name, package) for package in packages)}
+
+
+def imports_beyond(*packages: str) -> Callable[[str], Collection[object]]:
+    """Return a finder of imports from elsewhere than the standard library, this package and the packages named."""
+    allowed = {*sys.stdlib_module_names, PACKAGE, *packages}
+    return lambda module: {name for name in imported(module) if name.partition(".")[0] not in allowed}
 
 
 # --- direction -------------------------------------------------------------------------------------------------------
@@ -136,11 +155,14 @@ def test_every_module_is_in_one_room() -> None:
     assert {room_of(module) for module in MODULES} <= set(rooms)
 
 
-@pytest.mark.parametrize("module", MODULES, ids=lambda name: name or PACKAGE)
-def test_imports_keep_their_direction(module: str) -> None:
+def test_imports_keep_their_direction() -> None:
     """A module imports from its own room and from the rooms that its room may know, late imports included."""
-    allowed = next(names | below for names, below in MAY_IMPORT if room_of(module) in names)
-    assert {name for name in own_imports(module) if room_of(name) not in allowed} == set()
+
+    def wrong(module: str) -> Collection[object]:
+        allowed = next(names | below for names, below in MAY_IMPORT if room_of(module) in names)
+        return {name for name in own_imports(module) if room_of(name) not in allowed}
+
+    assert offenders(MODULES, wrong) == {}
 
 
 def test_imports_make_no_circle() -> None:
@@ -190,43 +212,37 @@ def test_the_table_of_the_documentation_names_what_there_is() -> None:
 # --- who may import what ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("module", modules_with({"cli", "demo", "testing"}), ids=lambda name: name or PACKAGE)
-def test_no_sdk_is_imported(module: str) -> None:
+def test_no_sdk_is_imported() -> None:
     """The library imports nothing beyond the standard library, OpenTelemetry and wrapt, not even late."""
-    allowed = {*sys.stdlib_module_names, "opentelemetry", "wrapt", PACKAGE, *TRANSPORTS.get(room_of(module), ())}
-    assert {name for name in imported(module) if name.partition(".")[0] not in allowed} == set()
+    library = modules_but("cli", "demo", "testing")
+    assert offenders(library, imports_beyond("opentelemetry", "wrapt", *TRANSPORTS)) == {}
+    assert offenders([module for module in library if room_of(module) != "_otlp"], imports_of(*TRANSPORTS)) == {}
 
 
-@pytest.mark.parametrize("module", [name for name in MODULES if room_of(name) == "demo"])
-def test_the_demo_provider_needs_no_package(module: str) -> None:
+def test_the_demo_provider_needs_no_package() -> None:
     """The loopback provider runs on the standard library alone; what type checkers import is no need."""
-    allowed = {*sys.stdlib_module_names, "typing_extensions", PACKAGE}
-    assert {name for name in imported(module) if name.partition(".")[0] not in allowed} == set()
+    assert offenders(modules_in("demo"), imports_beyond("typing_extensions")) == {}
 
 
-@pytest.mark.parametrize("module", [name for name in MODULES if room_of(name) == "providers"])
-def test_providers_know_neither_telemetry_nor_patching(module: str) -> None:
+def test_providers_know_neither_telemetry_nor_patching() -> None:
     """A provider is data and pure functions: no OpenTelemetry, no wrapt."""
-    assert {name for name in imported(module) if name.partition(".")[0] in {"opentelemetry", "wrapt"}} == set()
+    assert offenders(modules_in("providers"), imports_of("opentelemetry", "wrapt")) == {}
 
 
-@pytest.mark.parametrize("module", modules_with({"_otlp", "cli", "testing"}), ids=lambda name: name or PACKAGE)
-def test_the_opentelemetry_sdk_is_for_sending_only(module: str) -> None:
+def test_the_opentelemetry_sdk_is_for_sending_only() -> None:
     """Only what sends telemetry off may import OpenTelemetry's SDK; the others make do with the API."""
-    heavy = ("opentelemetry.sdk", "opentelemetry.exporter")
-    assert {name for name in imported(module) if any(_is_of(name, package) for package in heavy)} == set()
+    heavy = imports_of("opentelemetry.sdk", "opentelemetry.exporter")
+    assert offenders(modules_but("_otlp", "cli", "testing"), heavy) == {}
 
 
-@pytest.mark.parametrize("module", modules_with(OWNERS_OF_SIGNALS), ids=lambda name: name or PACKAGE)
-def test_signals_have_their_owners(module: str) -> None:
+def test_signals_have_their_owners() -> None:
     """Spans, metrics and logs are touched by the recording modules and the composition root."""
-    assert {name for name in imported(module) if any(_is_of(name, signal) for signal in SIGNALS)} == set()
+    assert offenders(modules_but(*OWNERS_OF_SIGNALS), imports_of(*SIGNALS)) == {}
 
 
-@pytest.mark.parametrize("module", modules_with({"_patching"}), ids=lambda name: name or PACKAGE)
-def test_wrapt_has_one_owner(module: str) -> None:
+def test_wrapt_has_one_owner() -> None:
     """Only `_patching` imports wrapt."""
-    assert {name for name in imported(module) if _is_of(name, "wrapt")} == set()
+    assert offenders(modules_but("_patching"), imports_of("wrapt")) == {}
 
 
 # --- single owners ---------------------------------------------------------------------------------------------------
@@ -241,34 +257,37 @@ def broad_handlers(module: str) -> Iterator[tuple[int, ast.ExceptHandler, str]]:
                 yield node.lineno, node, "BaseException" if "BaseException" in names else "Exception"
 
 
-@pytest.mark.parametrize("module", modules_with({"_guard"}), ids=lambda name: name or PACKAGE)
-def test_every_exception_is_caught_in_one_place(module: str) -> None:
+def test_every_exception_is_caught_in_one_place() -> None:
     """`except Exception` and a bare `except` are the guard's; the others name what they expect."""
-    assert [line for line, _, kind in broad_handlers(module) if kind == "Exception"] == []
+
+    def lines(module: str) -> Collection[object]:
+        return [line for line, _, kind in broad_handlers(module) if kind == "Exception"]
+
+    assert offenders(modules_but("_guard"), lines) == {}
 
 
-@pytest.mark.parametrize("module", MODULES, ids=lambda name: name or PACKAGE)
-def test_base_exceptions_go_on(module: str) -> None:
+def test_base_exceptions_go_on() -> None:
     """Who looks at a BaseException on its way lets it pass: cancellation and interrupts are never swallowed."""
-    swallowing = [
-        line
-        for line, handler, kind in broad_handlers(module)
-        if kind == "BaseException" and not any(isinstance(node, ast.Raise) for node in ast.walk(handler))
-    ]
-    assert swallowing == []
+
+    def swallowing(module: str) -> Collection[object]:
+        handlers = [(line, handler) for line, handler, kind in broad_handlers(module) if kind == "BaseException"]
+        return [
+            line for line, handler in handlers if not any(isinstance(node, ast.Raise) for node in ast.walk(handler))
+        ]
+
+    assert offenders(MODULES, swallowing) == {}
 
 
-@pytest.mark.parametrize("module", modules_with({"_config"}), ids=lambda name: name or PACKAGE)
-def test_the_environment_has_one_door(module: str) -> None:
+def test_the_environment_has_one_door() -> None:
     """The process's environment is read by `_config` alone."""
     doors = {"environ", "environb", "getenv", "getenvb", "putenv", "unsetenv"}
-    lines = [
-        node.lineno
-        for node in ast.walk(tree(module))
-        if isinstance(node, ast.Attribute) and node.attr in doors and ast.unparse(node.value) == "os"
-    ]
-    assert lines == []
-    assert imported(module).isdisjoint({f"os.{door}" for door in doors})
+
+    def uses(module: str) -> Collection[object]:
+        attributes = [node for node in ast.walk(tree(module)) if isinstance(node, ast.Attribute) and node.attr in doors]
+        lines = [node.lineno for node in attributes if ast.unparse(node.value) == "os"]
+        return [*lines, *(imported(module) & {f"os.{door}" for door in doors})]
+
+    assert offenders(modules_but("_config"), uses) == {}
 
 
 def stateful_names(module: str) -> set[str]:
@@ -315,18 +334,17 @@ def _is_frozen(node: ast.ClassDef) -> bool:
 
 def test_state_at_module_level_is_listed() -> None:
     """What changes at module level is `_api`'s, or has its reason in `MUTABLE_STATE`; nothing is listed in vain."""
-    core = [module for module in MODULES if room_of(module) not in {"demo", "cli"}]
-    found = {f"{module}.{name}" for module in core for name in stateful_names(module)}
+    found = {f"{module}.{name}" for module in modules_but("demo", "cli") for name in stateful_names(module)}
     assert found == set(MUTABLE_STATE)
 
 
 # --- size ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("module", MODULES, ids=lambda name: name or PACKAGE)
-def test_modules_are_short(module: str) -> None:
+def test_modules_are_short() -> None:
     """A module has one purpose and fits into 300 lines."""
-    assert len(MODULES[module].read_text(encoding="utf-8").splitlines()) <= MOST_LINES
+    lengths = {module: len(path.read_text(encoding="utf-8").splitlines()) for module, path in MODULES.items()}
+    assert {module: length for module, length in lengths.items() if length > MOST_LINES} == {}
 
 
 def _length(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
@@ -338,8 +356,13 @@ def _length(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     return node.end_lineno - node.lineno + 1 - docstring
 
 
-@pytest.mark.parametrize("module", MODULES, ids=lambda name: name or PACKAGE)
-def test_functions_are_short(module: str) -> None:
+def test_functions_are_short() -> None:
     """A function does one thing in at most 40 lines, its docstring not counted."""
-    functions = [node for node in ast.walk(tree(module)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
-    assert {node.name: _length(node) for node in functions if _length(node) > MOST_FUNCTION_LINES} == {}
+
+    def long(module: str) -> Collection[object]:
+        functions = [
+            node for node in ast.walk(tree(module)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        ]
+        return {f"{node.name}: {_length(node)}" for node in functions if _length(node) > MOST_FUNCTION_LINES}
+
+    assert offenders(MODULES, long) == {}

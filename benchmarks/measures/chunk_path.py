@@ -19,6 +19,7 @@ from benchmarks.streams import chunk_objects
 
 _CHUNK = "CPU per chunk, tap alone"
 _DELAY = "Delivery delay per chunk"
+_CALLS = 5000
 _BUDGET_NS, _DELAY_BUDGET_NS = 2000.0, 500.0
 
 
@@ -31,6 +32,7 @@ def _prepare(subject: str, sizes: Sizes) -> Callable[[], Sample]:
         "delay_list": lambda: _delay(chunks, None),
         "delay_tap": lambda: _delay(chunks, open_call),
         "record": _histogram_cost(sizes["records"]),
+        "call": _call_cost,
     }
     return lambda: {name: cost() for name, cost in costs.items()}
 
@@ -96,6 +98,18 @@ def _histogram_cost(count: int) -> Callable[[], float]:
     return cost
 
 
+def _call_cost() -> float:
+    """Return the CPU nanoseconds of calling a function that does nothing: how fast the machine is just now."""
+
+    def nothing() -> None:
+        return None
+
+    started = time.process_time_ns()
+    for _ in range(_CALLS):
+        nothing()
+    return (time.process_time_ns() - started) / _CALLS
+
+
 def _added(samples: Samples, subject: str, name: str, base: str) -> Figure:
     return Figure.of([(sample[name] - sample[base]) / 1000 for sample in samples[subject]])
 
@@ -110,7 +124,9 @@ def _rows(samples: Samples) -> list[Row]:
         )
         for subject in MEASURE.subjects
     ]
-    rows.insert(1, Row(measure=_CHUNK, what="one Histogram.record, for comparison", unit="µs", figure=record))
+    call = figure(samples, subjects.FULL, "call", 1 / 1000)
+    rows.append(Row(measure=_CHUNK, what="one Histogram.record, for comparison", unit="µs", figure=record))
+    rows.append(Row(measure=_CHUNK, what="one call of an empty function, for comparison", unit="µs", figure=call))
     for subject in (subjects.FULL, subjects.NO_GAP):
         late = _added(samples, subject, "delay_tap", "delay_list")
         rows.append(

@@ -6,9 +6,9 @@ Here the three sides meet: integrations that feed facts, sessions, and the recor
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from opentelemetry import _logs, metrics, trace
 
@@ -24,6 +24,7 @@ from streamspan._session import Session
 from streamspan._sessions import Sessions
 from streamspan._version import version
 from streamspan.integrations import Integration
+from streamspan.providers import Provider
 
 if TYPE_CHECKING:
     from streamspan._otlp import OwnProviders
@@ -52,6 +53,14 @@ class Runtime:
     sessions: Sessions
     guard: Guard
     patches: dict[str, Patches] = field(default_factory=dict[str, Patches])
+    third_parties: dict[str, Provider] | None = None
+    """Providers of third parties by name; None until somebody asks for one."""
+
+    def provider(self, name: str) -> Provider | None:
+        """Return a third party's provider, None if there is none of that name."""
+        if self.third_parties is None:
+            self.third_parties = _registry.third_party_providers()
+        return self.third_parties.get(name)
 
 
 @dataclass(slots=True)
@@ -91,9 +100,9 @@ def instrument(
     Raises:
         ConfigError: an argument has a value that it cannot have.
     """
-    _check_callables(redact=redact, on_session_end=on_session_end)
-    names = None if libraries is None or isinstance(libraries, str) else tuple(libraries)
+    names = _registry.checked_names(libraries)
     arguments = Arguments(tracer_provider, meter_provider, logger_provider, names, config, redact, on_session_end)
+    _check(arguments)
     if _state.runtime is not None:
         if _state.runtime.arguments != arguments:
             _logger.warning(
@@ -102,7 +111,7 @@ def instrument(
             )
         return
     settings = (config or Config()).over()
-    integrations = _registry.selected(settings, libraries if isinstance(libraries, str) else names)
+    integrations = _registry.selected(settings, names)
     lifecycle = _lifecycle()
     sessions = Sessions(
         config=settings,
@@ -117,11 +126,15 @@ def instrument(
         for integration in integrations
     }
     _state.runtime = Runtime(arguments, settings, sessions, Guard("observe"), patches)
+    _apply(integrations, patches)
+    lifecycle.install()
+
+
+def _apply(integrations: Iterable[Integration], patches: Mapping[str, Patches]) -> None:
     for integration in integrations:
         _warn_if_too_old(integration)
     for each in patches.values():
         each.apply()
-    lifecycle.install()
 
 
 def _warn_if_too_old(integration: Integration) -> None:
@@ -175,10 +188,21 @@ def open_sessions() -> list[Session]:
     return [] if _state.lifecycle is None else _state.lifecycle.sessions()
 
 
-def _check_callables(**callables: object) -> None:
-    for name, value in callables.items():
-        if value is not None and not callable(value):
-            raise ConfigError(f"instrument({name}={value!r}): allowed is a callable or None")
+_FITTING: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "tracer_provider": (lambda value: hasattr(value, "get_tracer"), "a TracerProvider"),
+    "meter_provider": (lambda value: hasattr(value, "get_meter"), "a MeterProvider"),
+    "logger_provider": (lambda value: hasattr(value, "get_logger"), "a LoggerProvider"),
+    "config": (lambda value: isinstance(value, Config), "a streamspan.Config"),
+    "redact": (callable, "a callable"),
+    "on_session_end": (callable, "a callable"),
+}
+
+
+def _check(arguments: Arguments) -> None:
+    for name, (fits, allowed) in _FITTING.items():
+        value = getattr(arguments, name)
+        if value is not None and not fits(value):
+            raise ConfigError(f"instrument({name}={value!r}): allowed is {allowed} or None")
 
 
 def _lifecycle() -> Lifecycle:

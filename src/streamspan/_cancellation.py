@@ -59,5 +59,7 @@ def on_timeout(wrapped: Callable[[], None], instance: Any, args: Any, kwargs: An
 
 def on_exit(wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
     """Forget the task when the timeout's block is left: a later cancellation is another one."""
-    _timed_out.discard(getattr(instance, "_task", None))  # type: ignore[arg-type] # discarding None does nothing
+    task = getattr(instance, "_task", None)
+    if task is not None:
+        _timed_out.discard(task)
     return wrapped(*args, **kwargs)

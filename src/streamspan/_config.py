@@ -8,26 +8,27 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import wraps
-from typing import Any, Literal, TypeAlias, TypeVar, cast
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from streamspan._options import (
+    BYTES,
+    CHUNK_EVENTS,
     DEFAULT_CHUNK_EVENTS,
+    HOSTS,
+    NAMES,
+    REDACTION,
     REDACTIONS,
+    SECONDS,
+    SWITCH,
     ConfigError,
     HostPattern,
+    Kind,
     Option,
     StreamspanError,
     one_of,
-    parse_bool,
-    parse_chunk_events,
-    parse_hosts,
-    parse_names,
-    parse_redactions,
-    parse_seconds,
-    parse_size,
 )
 
 __all__ = ["REDACTIONS", "Config", "ConfigError", "HostPattern", "Option", "StreamspanError", "environment", "options"]
@@ -44,9 +45,8 @@ NativeSpans: TypeAlias = Literal["replace", "keep"]
 _logger = logging.getLogger("streamspan")
 
 
-def _option(default: T, variable: str, parse: Callable[[str], Any], allowed: str, shown: str, doc: str) -> T:
-    option = Option(variable, parse, allowed, shown, doc)
-    return field(default=default, metadata={"option": option})
+def _option(default: T, variable: str, kind: Kind, shown: str, doc: str) -> T:
+    return field(default=default, metadata={"option": Option(variable, kind, shown, doc)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,35 +56,19 @@ class Config:
     `Config()` has the defaults; `Config.from_env()` reads the environment, and takes arguments on top.
     """
 
-    libraries: tuple[str, ...] | None = _option(
-        None,
-        "STREAMSPAN_LIBRARIES",
-        parse_names,
-        "comma list of library names",
-        "all",
-        "Libraries to instrument.",
-    )
-    exclude: tuple[str, ...] = _option(
-        (),
-        "STREAMSPAN_EXCLUDE",
-        parse_names,
-        "comma list of library names",
-        "none",
-        "Libraries to leave alone.",
-    )
+    libraries: tuple[str, ...] | None = _option(None, "STREAMSPAN_LIBRARIES", NAMES, "all", "Libraries to instrument.")
+    exclude: tuple[str, ...] = _option((), "STREAMSPAN_EXCLUDE", NAMES, "none", "Libraries to leave alone.")
     hosts: tuple[HostPattern, ...] = _option(
         (),
         "STREAMSPAN_HOSTS",
-        parse_hosts,
-        "comma list of `host`, `host:port` or `host/path`, `=provider` may follow",
+        HOSTS,
         "none",
         "Further hosts whose streams are model streams, and the provider name to report for them.",
     )
     chunk_events: int = _option(
         DEFAULT_CHUNK_EVENTS,
         "STREAMSPAN_CHUNK_EVENTS",
-        parse_chunk_events,
-        "`merged`, `off` or a number",
+        CHUNK_EVENTS,
         "merged",
         "Budget of chunk events per span: `merged` is 32, beyond it neighbouring chunks share an event.",
     )
@@ -92,102 +76,75 @@ class Config:
         "span",
         "STREAMSPAN_EVENTS",
         one_of("span", "log", "both", "off"),
-        "`span`, `log`, `both` or `off`",
         "span",
         "Where events go: on the span, as OpenTelemetry log events, both or nowhere.",
     )
     chunk_metric: bool = _option(
-        True,
-        "STREAMSPAN_CHUNK_METRIC",
-        parse_bool,
-        "`on` or `off`",
-        "on",
-        "Record the time between every two chunks as a histogram.",
+        True, "STREAMSPAN_CHUNK_METRIC", SWITCH, "on", "Record the time between every two chunks as a histogram."
     )
     semconv: Semconv = _option(  # noqa: RUF009
         "released",
         "STREAMSPAN_SEMCONV",
         one_of("released", "latest", "both"),
-        "`released`, `latest` or `both`",
         "released",
         "Names of the conventions' metrics: the released ones, those of the development branch, or both.",
     )
     cancel_status: CancelStatus = _option(  # noqa: RUF009
-        "unset",
-        "STREAMSPAN_CANCEL_STATUS",
-        one_of("unset", "error"),
-        "`unset` or `error`",
-        "unset",
-        "Span status of a cancelled stream.",
+        "unset", "STREAMSPAN_CANCEL_STATUS", one_of("unset", "error"), "unset", "Span status of a cancelled stream."
     )
     stall_seconds: float = _option(
-        5.0,
-        "STREAMSPAN_STALL_SECONDS",
-        parse_seconds,
-        "seconds above 0",
-        "5",
-        "Wait for a chunk that counts as a stall.",
+        5.0, "STREAMSPAN_STALL_SECONDS", SECONDS, "5", "Wait for a chunk that counts as a stall."
     )
     include_usage: bool = _option(
         False,
         "STREAMSPAN_INCLUDE_USAGE",
-        parse_bool,
-        "`true` or `false`",
+        SWITCH,
         "false",
         "Ask OpenAI-style endpoints for token usage, and keep the extra chunk from the caller.",
     )
     content_max_bytes: int = _option(
         65536,
         "STREAMSPAN_CONTENT_MAX_BYTES",
-        parse_size,
-        "bytes",
+        BYTES,
         "65536",
         "Most bytes of content kept per message list; what is over is cut and marked.",
     )
     redactions: tuple[str, ...] = _option(
-        REDACTIONS,
-        "STREAMSPAN_REDACT",
-        parse_redactions,
-        "`all`, `off` or a comma list of " + ", ".join(f"`{name}`" for name in REDACTIONS),
-        "all",
-        "Built-in patterns that are removed from captured content.",
+        REDACTIONS, "STREAMSPAN_REDACT", REDACTION, "all", "Built-in patterns that are removed from captured content."
     )
     console: bool = _option(
-        False,
-        "STREAMSPAN_CONSOLE",
-        parse_bool,
-        "`true` or `false`",
-        "false",
-        "Print one line per finished stream on stderr.",
+        False, "STREAMSPAN_CONSOLE", SWITCH, "false", "Print one line per finished stream on stderr."
     )
     native_spans: NativeSpans = _option(  # noqa: RUF009
         "replace",
         "STREAMSPAN_NATIVE_SPANS",
         one_of("replace", "keep"),
-        "`replace` or `keep`",
         "replace",
         "What happens to an SDK's own tracing: ours replaces it, or it stays as the parent.",
     )
     capture_content: CaptureMode = _option(  # noqa: RUF009
         "NO_CONTENT",
         "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT",
-        one_of("NO_CONTENT", "SPAN_ONLY", "EVENT_ONLY", "SPAN_AND_EVENT", upper=True),
-        "`NO_CONTENT`, `SPAN_ONLY`, `EVENT_ONLY` or `SPAN_AND_EVENT`",
+        one_of("NO_CONTENT", "SPAN_ONLY", "EVENT_ONLY", "SPAN_AND_EVENT"),
         "NO_CONTENT",
         "Whether prompts and answers are recorded, and where.",
     )
-
     given: frozenset[str] = field(default=frozenset(), init=False, compare=False, repr=False)
     """Names of the options that were given as arguments."""
 
     def __post_init__(self) -> None:
-        """Check what the annotations cannot say.
+        """Check what the annotations cannot say; a list is taken for the tuple that it stands for.
 
         Raises:
             ConfigError: a field has a value that it cannot have.
         """
         for name, option in options().items():
-            _check(name, option, getattr(self, name))
+            value = getattr(self, name)
+            if isinstance(value, list):
+                value = tuple(value)
+                object.__setattr__(self, name, value)
+            if not (option.kind.fits(value) or (name == "libraries" and value is None)):
+                raise ConfigError(f"Config({name}={value!r}): allowed is {option.allowed.replace('`', '')}")
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, **arguments: Any) -> Config:
@@ -239,7 +196,7 @@ def environment(name: str, default: str = "") -> str:
 
 def _from_text(name: str, option: Option, text: str) -> dict[str, Any]:
     try:
-        return {name: option.parse(text)}
+        return {name: option.kind.parse(text)}
     except ConfigError as exc:
         _logger.warning(
             "%s=%r is not understood, the default (%s) is used; allowed: %s",
@@ -249,42 +206,3 @@ def _from_text(name: str, option: Option, text: str) -> dict[str, Any]:
             exc,
         )
         return {}
-
-
-def _check(name: str, option: Option, value: object) -> None:
-    kind = _TYPES[name]
-    fits = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
-    if fits and isinstance(value, str):
-        fits = _parses(option, value)
-    if fits and isinstance(value, int | float) and not isinstance(value, bool):
-        fits = value > 0 if name == "stall_seconds" else value >= 0
-    if fits and name == "redactions":
-        fits = set(cast("tuple[str, ...]", value)) <= set(REDACTIONS)
-    if not fits:
-        raise ConfigError(f"Config({name}={value!r}): allowed is {option.allowed.replace('`', '')}")
-
-
-def _parses(option: Option, value: str) -> bool:
-    try:
-        return bool(option.parse(value) == value)
-    except ConfigError:
-        return False
-
-
-_TYPES: Mapping[str, type | tuple[type, ...]] = {
-    "libraries": (tuple, type(None)),
-    "exclude": tuple,
-    "hosts": tuple,
-    "chunk_events": int,
-    "events": str,
-    "chunk_metric": bool,
-    "semconv": str,
-    "cancel_status": str,
-    "stall_seconds": (int, float),
-    "include_usage": bool,
-    "content_max_bytes": int,
-    "redactions": tuple,
-    "console": bool,
-    "native_spans": str,
-    "capture_content": str,
-}

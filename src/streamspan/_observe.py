@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Callable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any, TypeVar, overload
 
-from streamspan import _api, _registry
+from streamspan import _api
 from streamspan._config import ConfigError
 from streamspan._ownership import Call
 from streamspan._records import Delta, Request
@@ -68,29 +68,39 @@ def observe(
         raise ConfigError(f"observe({stream!r}): allowed is an iterable or an async iterable of chunks")
     if not provider or not isinstance(provider, str):
         raise ConfigError(f"observe(provider={provider!r}): allowed is the provider's name, such as 'acme'")
-    call = _open(provider, model, operation, read)
-    return ObservedAsync(stream, call) if is_async else Observed(stream, call)
-
-
-def _open(provider: str, model: str | None, operation: str, read: Callable[[Any], Delta] | None) -> Call | None:
+    items = stream.__aiter__() if is_async else iter(stream)
     runtime = _api.runtime()
-    if runtime is None or runtime.guard.is_off:
-        return None
-    known = None if read is not None else _registry.third_party_providers(runtime.guard).get(provider)
-    endpoint = (
-        known.endpoints[0]
-        if known is not None
-        else Endpoint(
-            name="observed", operation=operation, paths=(), read=read or read_anything, marker_is_reliable=False
-        )
-    )
-    request = Request(operation=operation, provider=provider, layer="manual", model=model)
+    call = None
+    if runtime is not None and not runtime.guard.is_off:
+        call = runtime.guard.call(_open, runtime, provider, model, operation, read)
+    return ObservedAsync(items, call) if is_async else Observed(items, call)
+
+
+def _open(
+    runtime: _api.Runtime, provider: str, model: str | None, operation: str, read: Callable[[Any], Delta] | None
+) -> Call | None:
+    known = None if read is not None else runtime.provider(provider)
+    if known is not None:
+        endpoint = known.endpoints[0]
+    else:
+        reader = read_anything if read is None else _checked(read)
+        endpoint = Endpoint(name="observed", operation=operation, paths=(), read=reader, marker_is_reliable=False)
     return runtime.sessions.begin(
-        request,
+        Request(operation=operation, provider=provider, layer="manual", model=model),
         endpoint=endpoint,
         provider=known or Provider(name=provider, endpoints=(endpoint,)),
         guard=runtime.guard,
     )
+
+
+def _checked(read: Callable[[Any], Delta]) -> Callable[[Any], Delta]:
+    def checked(chunk: Any) -> Delta:
+        delta = read(chunk)
+        if type(delta) is not Delta:
+            raise TypeError(f"observe(read=...) returned {delta!r}, expected a streamspan.Delta")
+        return delta
+
+    return checked
 
 
 class Observed(Items[T]):
@@ -98,8 +108,8 @@ class Observed(Items[T]):
 
     __slots__ = ()
 
-    def __init__(self, stream: Iterable[T], call: Call | None) -> None:
-        super().__init__(iter(stream), lambda: call)
+    def __init__(self, items: Iterator[T], call: Call | None) -> None:
+        super().__init__(items, lambda: call)
         _returned(call)
 
     def __enter__(self) -> Observed[T]:
@@ -114,8 +124,8 @@ class ObservedAsync(AsyncItems[T]):
 
     __slots__ = ()
 
-    def __init__(self, stream: AsyncIterable[T], call: Call | None) -> None:
-        super().__init__(stream.__aiter__(), lambda: call)
+    def __init__(self, items: AsyncIterator[T], call: Call | None) -> None:
+        super().__init__(items, lambda: call)
         _returned(call)
 
     async def __aenter__(self) -> ObservedAsync[T]:

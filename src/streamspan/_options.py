@@ -1,16 +1,20 @@
-"""What an option may say: the errors, the values, and the parsers from text. Pure.
+"""What an option may say: the errors, and the kinds of values, each with its parser and its check. Pure.
 
 A parser raises `ConfigError` with nothing but the words for what is allowed; who calls it knows the option's name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 DEFAULT_CHUNK_EVENTS = 32
 REDACTIONS = ("api_key", "bearer", "card", "email", "phone")
+_MOST_SECONDS = 1e9  # over 30 years; more would not fit into nanoseconds
+_MOST_DIGITS = 15
+
+T = TypeVar("T")
 
 
 class StreamspanError(Exception):
@@ -45,78 +49,19 @@ class HostPattern:
         return path.startswith(self.path)
 
 
-def parse_bool(text: str) -> bool:
-    value = text.strip().lower()
-    if value in {"true", "1", "yes", "on"}:
-        return True
-    if value in {"false", "0", "no", "off"}:
-        return False
-    raise ConfigError("'true' or 'false'")
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of values.
 
+    Args:
+        parse: text of a variable to a value.
+        fits: whether an argument is such a value.
+        allowed: what is allowed, in words.
+    """
 
-def parse_names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-def parse_hosts(text: str) -> tuple[HostPattern, ...]:
-    return tuple(_parse_host(item) for item in parse_names(text))
-
-
-def _parse_host(item: str) -> HostPattern:
-    target, _, provider = item.partition("=")
-    host, slash, path = target.partition("/")
-    if not host or "://" in target or any(c.isspace() for c in item):
-        raise ConfigError("a comma list of host, host:port or host/path, each with =provider or without")
-    return HostPattern(host.lower(), slash + path, provider.strip())
-
-
-def parse_chunk_events(text: str) -> int:
-    value = text.strip().lower()
-    if value == "merged":
-        return DEFAULT_CHUNK_EVENTS
-    if value == "off":
-        return 0
-    if value.isdigit():
-        return int(value)
-    raise ConfigError("'merged', 'off' or a number of events per span")
-
-
-def parse_seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 < value < float("inf"):
-        raise ConfigError("a number of seconds above 0")
-    return value
-
-
-def parse_size(text: str) -> int:
-    if not text.strip().isdigit():
-        raise ConfigError("a number of bytes, 0 or more")
-    return int(text)
-
-
-def parse_redactions(text: str) -> tuple[str, ...]:
-    value = text.strip().lower()
-    if value == "all":
-        return REDACTIONS
-    if value in {"off", "none"}:
-        return ()
-    names = parse_names(value)
-    if not set(names) <= set(REDACTIONS):
-        raise ConfigError("'all', 'off' or a comma list of " + ", ".join(REDACTIONS))
-    return names
-
-
-def one_of(*allowed: str, upper: bool = False) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        value = text.strip().upper() if upper else text.strip().lower()
-        if value not in allowed:
-            raise ConfigError("one of " + ", ".join(allowed))
-        return value
-
-    return parse
+    parse: Callable[[str], Any]
+    fits: Callable[[Any], bool]
+    allowed: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +69,136 @@ class Option:
     """What the table of options says of one field: its variable, its values, its meaning."""
 
     variable: str
-    parse: Callable[[str], Any]
-    allowed: str
+    kind: Kind
     shown_default: str
     doc: str
+
+    @property
+    def allowed(self) -> str:
+        """What is allowed, in words."""
+        return self.kind.allowed
+
+
+_TRUE = frozenset({"true", "1", "yes", "on"})
+_FALSE = frozenset({"false", "0", "no", "off"})
+
+
+def _parse_switch(text: str) -> bool:
+    value = text.strip().lower()
+    if value not in _TRUE | _FALSE:
+        raise ConfigError("'true' or 'false'")
+    return value in _TRUE
+
+
+def _is_switch(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+def _parse_names(text: str) -> tuple[str, ...]:
+    names = _split(text)
+    if not names:
+        raise ConfigError("a comma list of names")
+    return names
+
+
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def _are(kind: type) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, tuple) and all(isinstance(item, kind) for item in value)
+
+
+def _parse_hosts(text: str) -> tuple[HostPattern, ...]:
+    return tuple(_parse_host(item) for item in _parse_names(text))
+
+
+def _parse_host(item: str) -> HostPattern:
+    target, _, provider = item.partition("=")
+    host, slash, path = target.partition("/")
+    name, colon, port = host.partition(":")
+    if not name or "://" in target or any(c.isspace() for c in item) or (colon and not _is_number(port)):
+        raise ConfigError("a comma list of host, host:port or host/path, each with =provider or without")
+    return HostPattern(host.lower(), slash + path, provider.strip())
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS
+
+
+def _parse_chunk_events(text: str) -> int:
+    value = text.strip().lower()
+    if value in {"merged", "off"}:
+        return DEFAULT_CHUNK_EVENTS if value == "merged" else 0
+    if not _is_number(value):
+        raise ConfigError("'merged', 'off' or a number of events per span")
+    return int(value)
+
+
+def _parse_count(text: str) -> int:
+    if not _is_number(text.strip()):
+        raise ConfigError("a whole number, 0 or more")
+    return int(text)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _parse_seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not _is_seconds(value):
+        raise ConfigError("a number of seconds above 0, at most 1e9")
+    return value
+
+
+def _is_seconds(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= _MOST_SECONDS
+
+
+def _parse_redactions(text: str) -> tuple[str, ...]:
+    value = text.strip().lower()
+    if value in {"all", "off", "none"}:
+        return REDACTIONS if value == "all" else ()
+    names = _split(value)
+    if not names or not _are_redactions(names):
+        raise ConfigError("'all', 'off' or a comma list of " + ", ".join(REDACTIONS))
+    return names
+
+
+def _are_redactions(value: object) -> bool:
+    return isinstance(value, tuple) and all(isinstance(name, str) and name in REDACTIONS for name in value)
+
+
+def one_of(*allowed: str) -> Kind:
+    """Return the kind of values that are one of some words; their case does not matter in a variable."""
+    known = {word.lower(): word for word in allowed}
+
+    def parse(text: str) -> str:
+        value = known.get(text.strip().lower())
+        if value is None:
+            raise ConfigError("one of " + ", ".join(allowed))
+        return value
+
+    return Kind(parse, lambda value: isinstance(value, str) and value in allowed, _either(allowed))
+
+
+def _either(words: Iterable[str]) -> str:
+    *others, last = (f"`{word}`" for word in words)
+    return f"{', '.join(others)} or {last}"
+
+
+SWITCH = Kind(_parse_switch, _is_switch, "`true` or `false`")
+NAMES = Kind(_parse_names, _are(str), "comma list of library names (in Python: a tuple of them)")
+HOSTS = Kind(
+    _parse_hosts,
+    _are(HostPattern),
+    "comma list of `host`, `host:port` or `host/path`, `=provider` may follow (in Python: a tuple of `HostPattern`)",
+)
+CHUNK_EVENTS = Kind(_parse_chunk_events, _is_count, "`merged`, `off` or a number (in Python: a number, 0 for off)")
+SECONDS = Kind(_parse_seconds, _is_seconds, "seconds above 0")
+BYTES = Kind(_parse_count, _is_count, "bytes")
+REDACTION = Kind(_parse_redactions, _are_redactions, f"`all`, `off` or a comma list of {_either(REDACTIONS)}")

@@ -122,11 +122,13 @@ class Active:
         return self._call
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
-        otel_context.detach(self._context_token)
         try:
             _current.reset(self._token)
-        except ValueError:  # finished in another context than begun (a coroutine that was driven by hand)
-            _current.set(None)
+        except ValueError:
+            # Closed in another context than begun in (an unfinished coroutine that is collected): there is nothing to
+            # undo here, and `detach` would log an error.
+            return
+        otel_context.detach(self._context_token)
 
 
 def current_call() -> Call | None:

@@ -40,19 +40,31 @@ def known_names() -> list[str]:
     return [integration.name for integration in INTEGRATIONS]
 
 
+def checked_names(libraries: Iterable[str] | None) -> tuple[str, ...] | None:
+    """Return the names that `libraries=` asks for, None for all.
+
+    Raises:
+        ConfigError: it is no list of names, or names one that there is not.
+    """
+    if libraries is None:
+        return None
+    known = known_names()
+    if isinstance(libraries, str) or not isinstance(libraries, Iterable):
+        raise ConfigError(f"instrument(libraries={libraries!r}): allowed is a list of names, of {', '.join(known)}")
+    names = tuple(libraries)
+    if unknown := [name for name in names if name not in known]:
+        raise ConfigError(f"unknown libraries {', '.join(map(repr, unknown))}; known: {', '.join(known)}")
+    return names
+
+
 def selected(config: Config, libraries: Iterable[str] | None) -> list[Integration]:
     """Return the integrations that are wanted, with the helpers that they need.
 
-    Raises:
-        ConfigError: `libraries` names one that there is not. An unknown name in the environment only warns.
+    An unknown name in the configuration is a warning: it may be one of a newer version.
     """
     known = {integration.name: integration for integration in INTEGRATIONS}
     if libraries is not None:
-        if isinstance(libraries, str):
-            raise ConfigError(f"libraries={libraries!r}: allowed is a list of names, such as [{libraries!r}]")
         wanted = list(libraries)
-        if unknown := [name for name in wanted if name not in known]:
-            raise ConfigError(f"unknown libraries {', '.join(map(repr, unknown))}; known: {', '.join(known)}")
     else:
         wanted = _warned(config.libraries, known, "STREAMSPAN_LIBRARIES") if config.libraries else list(known)
     excluded = set(_warned(config.exclude, known, "STREAMSPAN_EXCLUDE"))
@@ -84,13 +96,14 @@ def _numbers(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in re.findall(r"\d+", re.split(r"[^\d.]", text)[0]))
 
 
-def third_party_providers(guard: Guard) -> dict[str, Provider]:
-    """Load the providers of the entry-point group `streamspan.providers`, by name; one that fails is a warning."""
+def third_party_providers() -> dict[str, Provider]:
+    """Load the providers of the entry-point group `streamspan.providers`, by name; a bad one is a warning."""
     providers: dict[str, Provider] = {}
     for entry_point in entry_points(group="streamspan.providers"):
-        loaded = guard.call(entry_point.load)
-        if isinstance(loaded, Provider):
+        origin = f"provider {entry_point.name!r} ({entry_point.value})"
+        loaded = Guard(origin).call(entry_point.load)
+        if isinstance(loaded, Provider) and loaded.endpoints:
             providers.setdefault(loaded.name, loaded)
         elif loaded is not None:
-            _logger.warning("streamspan: provider %r is no streamspan Provider but %r", entry_point.name, loaded)
+            _logger.warning("streamspan: %s is no streamspan.Provider with an endpoint, but %r", origin, loaded)
     return providers

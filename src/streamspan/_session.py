@@ -14,13 +14,14 @@ The chunk path is two calls, made by a tap:
     pull()          before the read: the last chunk is read for its content now, in the shadow of the next wait
     arrived(chunk)  after the read: one clock reading and two stores, then the caller has the chunk
 
-Any thread, task, finalizer or exit hook may end a session; `_claim` lets exactly one of them through without a lock
-(a finalizer may run in the middle of any other code of the same thread, so a lock could dead-lock).
+Any thread, task, finalizer or exit hook may end a session; `_claim` lets exactly one through without a lock, which a
+finalizer in the middle of the same thread's code could never take.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any, Protocol
 
 from streamspan._answer import OutputSink
@@ -203,9 +204,8 @@ class Session(Timeline):
         deltas = self.read(response)
         for delta in (deltas,) if isinstance(deltas, Delta) else deltas:
             self.take(delta)
-        if self.state is not State.FAULTED:
-            self.state = State.FINISHED
-        self._end(Signal.EXHAUSTED, now)
+        self.marked()
+        self._end(Signal.EXHAUSTED)
 
     # --- what the stream says about itself -----------------------------------------------------------------------
 
@@ -231,38 +231,24 @@ class Session(Timeline):
 
     def exhausted(self) -> None:
         """The stream has nothing more to give and raised nothing."""
-        now = self.clock()
-        self.settle()
-        if not self._marker_is_reliable or (self.was_done is not None and self.was_done()):
-            self.marked()
-        self._end(Signal.EXHAUSTED, now)
+        self._end(Signal.EXHAUSTED)
 
     def failed(self, failure: Failure) -> None:
         """A read, or the call itself, raised."""
-        now = self.clock()
-        self.settle()
-        self._end(Signal.TIMED_OUT if failure.is_timeout else Signal.FAILED, now, failure=failure)
+        self._end(Signal.TIMED_OUT if failure.is_timeout else Signal.FAILED, failure=failure)
 
     def closed(self, cause: str | None = None) -> None:
         """The caller closed the stream, because of an exception of type `cause` in its own code if that is given."""
-        now = self.clock()
-        self.settle()
-        self._end(Signal.CLOSED, now, cause=cause)
+        self._end(Signal.CLOSED, cause=cause)
 
     def stopped(self, signal: Signal) -> None:
         """The caller stopped it in another way than by closing, or nobody can read it any more."""
-        now = self.clock()
-        self.settle()
-        self._end(signal, self._last_moved_at() if signal in NOTICED_LATE else now)
+        self._end(signal)
 
     def forget(self) -> None:
         """End without telling anybody: the session belongs to the process that this one was forked from."""
         if self._claim():
-            self.is_ended = True
-            self.state = State.ENDED
-
-    def _last_moved_at(self) -> int:
-        return self.last_chunk_at or self.headers_at or self.started_at
+            self.is_ended, self.state = True, State.ENDED
 
     def _claim(self) -> bool:
         try:
@@ -270,15 +256,30 @@ class Session(Timeline):
         except IndexError:
             return False
 
-    def _end(self, signal: Signal, at_ns: int, *, failure: Failure | None = None, cause: str | None = None) -> None:
+    def _end(self, signal: Signal, *, failure: Failure | None = None, cause: str | None = None) -> None:
+        now = self.clock()
         if not self._claim():
             return
+        try:
+            self.settle()
+        finally:  # a reader's fault must not cost the ending
+            self._conclude(signal, now, failure, cause)
+
+    def _conclude(self, signal: Signal, now: int, failure: Failure | None, cause: str | None) -> None:
+        if signal is Signal.EXHAUSTED and self._is_whole():
+            self.marked()
+        at_ns = (self.last_chunk_at or self.headers_at or self.started_at) if signal in NOTICED_LATE else now
         self._close_the_books(at_ns)
         outcome = ENDINGS[self.state, signal]
         self.ending = ending(outcome, signal, at_ns, failure=failure, fault=self.fault, cause=cause)
-        self.is_ended = True
-        self.state = State.ENDED
+        self.is_ended, self.state = True, State.ENDED
         self.observer.ended(self)
+        # Its traceback holds the frames that hold the stream: kept, it would keep the connection until a collection.
+        self.ending = replace(self.ending, exception=None)
+
+    def _is_whole(self) -> bool:
+        """Tell whether the end of the stream is its marker, or the marker was where only the byte tap could see it."""
+        return not self._marker_is_reliable or (self.was_done is not None and self.was_done())
 
     def _close_the_books(self, at_ns: int) -> None:
         """Give the time since the last chunk to whom it belongs."""

@@ -36,7 +36,8 @@ def tell(call: Call, exc: BaseException) -> None:
     elif isinstance(exc, GeneratorExit):
         told_closed(call)
     elif isinstance(exc, Exception):
-        _failed(call, describe(exc))
+        # Fenced: the text of an exception is made by its own `__str__`, which may raise.
+        _failed(call, call.guard.call(describe, exc) or Failure(qualified_name(type(exc)), exception=exc))
     elif qualified_name(type(exc)) == "trio.Cancelled":
         session.stopped(Signal.TASK_CANCELLED)
     else:
@@ -109,11 +110,13 @@ class _Tap:
         return call is not None and bool(call.guard.call(self._hides, item))  # type: ignore[arg-type] # only if set
 
     def __getattr__(self, name: str) -> Any:
-        # Whatever else the SDK's own iterator offers.
+        # Whatever else the SDK's own iterator offers; never what `__init__` did not come to set.
+        if name in _Tap.__slots__:
+            raise AttributeError(name)
         return getattr(self._items, name)
 
     def __del__(self) -> None:
-        call = self._call
+        call = getattr(self, "_call", None)
         if call is not None and not call.session.is_ended:
             call.lifecycle.dropped(call.session)
 
@@ -161,8 +164,10 @@ class Items(_Tap, Generator[T, Any, Any]):
 
     def close(self) -> None:
         """Close the SDK's generator; what it closes in turn has told the session already."""
+        close = getattr(self._items, "close", None)  # a plain iterator has none
         try:
-            self._items.close()
+            if close is not None:
+                close()
         finally:
             self._tell(GeneratorExit())
 
@@ -210,7 +215,9 @@ class AsyncItems(_Tap, AsyncGenerator[T, Any]):
 
     async def aclose(self) -> None:
         """Close the SDK's generator; what it closes in turn has told the session already."""
+        close = getattr(self._items, "aclose", None)  # a plain iterator has none
         try:
-            await self._items.aclose()
+            if close is not None:
+                await close()
         finally:
             self._tell(GeneratorExit())

@@ -73,10 +73,14 @@ class Captured:
 def capture(**arguments: Any) -> Iterator[Captured]:
     """Instrument with in-memory providers inside the block, and undo it afterwards.
 
+    What the application has instrumented itself is set aside for so long, and put back.
+
     Args:
         **arguments: further arguments of `streamspan.instrument`.
     """
     captured = Captured()
+    interrupted = _api.runtime()
+    _api.uninstrument()
     on_session_end: Callable[[SessionSummary], object] | None = arguments.pop("on_session_end", None)
 
     def collect(summary: SessionSummary) -> None:
@@ -101,5 +105,7 @@ def capture(**arguments: Any) -> Iterator[Captured]:
     finally:
         _api.drain()
         _api.uninstrument()
+        if interrupted is not None:
+            _api.instrument(**interrupted.arguments._asdict())
         for provider in (tracer_provider, logger_provider, meter_provider):
             provider.shutdown()

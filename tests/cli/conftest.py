@@ -1,8 +1,7 @@
-"""The command line as a user has it: another process, with the environment that a test gives it."""
+"""What the tests of the command line share."""
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,13 +9,7 @@ from pathlib import Path
 
 import pytest
 
-Cli = Callable[..., "subprocess.CompletedProcess[str]"]
-
-
-def environment(**variables: str) -> dict[str, str]:
-    """Return the environment of a command: no telemetry unless it is asked for, nothing coloured."""
-    quiet = {"OTEL_TRACES_EXPORTER": "none", "OTEL_METRICS_EXPORTER": "none", "NO_COLOR": "1", "PYTHONUTF8": "1"}
-    return {**os.environ, **quiet, **variables}
+from cli.process import Cli, environment
 
 
 @pytest.fixture

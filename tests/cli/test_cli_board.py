@@ -6,8 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from tests.cli.test_cli_table import SUMMARY
-
+from cli.summaries import SUMMARY
 from streamspan._records import Delta, Request
 from streamspan._session import Session
 from streamspan.cli._board import Board

@@ -6,7 +6,8 @@ import stat
 from pathlib import Path
 
 import pytest
-from tests.cli.conftest import Cli
+
+from cli.process import Cli
 
 BUNDLED = Path(__file__).resolve().parents[2] / "collector"
 NAMES = sorted(path.relative_to(BUNDLED).as_posix() for path in BUNDLED.rglob("*") if path.is_file())
@@ -39,7 +40,9 @@ def test_the_files_are_written(cli: Cli, tmp_path: Path) -> None:
         done = cli("collector", "--out", tmp_path / "new" / "home")
         assert (done.returncode, done.stderr) == (0, "")
     home = tmp_path / "new" / "home"
-    assert {name: (home / name).read_bytes() for name in NAMES} == {name: (BUNDLED / name).read_bytes() for name in NAMES}
+    assert {name: (home / name).read_bytes() for name in NAMES} == {
+        name: (BUNDLED / name).read_bytes() for name in NAMES
+    }
 
 
 def test_a_file_that_differs_is_kept(cli: Cli, tmp_path: Path) -> None:
@@ -78,7 +81,12 @@ def test_only_configurations_are_validated(cli: Cli, tmp_path: Path) -> None:
 def test_the_written_files_are_validated(cli: Cli, tmp_path: Path) -> None:
     """With `--out` it is the written files that are validated."""
     done = cli(
-        "collector", "--out", tmp_path / "out", "--check", "otelcol-core.yaml", STREAMSPAN_OTELCOL=otelcol(tmp_path, status=0)
+        "collector",
+        "--out",
+        tmp_path / "out",
+        "--check",
+        "otelcol-core.yaml",
+        STREAMSPAN_OTELCOL=otelcol(tmp_path, status=0),
     )
     assert done.returncode == 0
     assert (tmp_path / "calls").read_text() == f"validate --config={tmp_path / 'out' / 'otelcol-core.yaml'}\n"

@@ -10,8 +10,8 @@ import sys
 from typing import IO
 
 import pytest
-from tests.cli.conftest import Cli, environment
 
+from cli.process import Cli, environment
 from streamspan.cli._scenes import SCENES
 
 OUTCOMES = {

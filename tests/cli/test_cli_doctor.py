@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cli.conftest import Cli
-from tests.otlp_sink import OtlpSink
 
+from cli.process import Cli
+from otlp_sink import OtlpSink
 from streamspan import _api
 from streamspan._patching import Patch, Patches
 from streamspan.cli import _checks, main
@@ -88,7 +88,9 @@ def test_libraries_that_are_left_out_are_named(report: Report) -> None:
     assert openai["detail"].endswith("left out by STREAMSPAN_LIBRARIES or STREAMSPAN_EXCLUDE")
 
 
-def test_another_instrumentation_of_the_same_sdk_is_a_warning(report: Report, monkeypatch: pytest.MonkeyPatch, distribution: Callable[..., Path]) -> None:
+def test_another_instrumentation_of_the_same_sdk_is_a_warning(
+    report: Report, monkeypatch: pytest.MonkeyPatch, distribution: Callable[..., Path]
+) -> None:
     """An entry point for the same SDK doubles every call; its name in the variable of the remedy settles it."""
     site = distribution(
         "opentelemetry-instrumentation-openai",
@@ -146,11 +148,13 @@ def test_a_library_that_is_too_old_is_a_warning(
 
 def test_a_seam_that_is_gone_is_a_failure() -> None:
     """A name that a module lacks is a failure, unless it is one that only some versions have."""
-    patches = Patches([
-        Patch("json", "no_such_name", lambda *_: None),
-        Patch("json", "neither_this", lambda *_: None, is_optional=True),
-        Patch("no_such_module", "name", lambda *_: None),
-    ])
+    patches = Patches(
+        [
+            Patch("json", "no_such_name", lambda *_: None),
+            Patch("json", "neither_this", lambda *_: None, is_optional=True),
+            Patch("no_such_module", "name", lambda *_: None),
+        ]
+    )
     found = list(_checks._seams(patches))
     assert [check.mark for check in found] == ["fail", "none", "fail"]
     assert found[2].detail.startswith("no_such_module cannot be imported")

@@ -7,8 +7,8 @@ import subprocess
 import sys
 
 import pytest
-from tests.cli.conftest import Cli, environment
 
+from cli.process import Cli, environment
 from streamspan._version import version
 from streamspan.cli import main
 

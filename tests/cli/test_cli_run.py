@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import py_compile
+import re
 import signal
 import subprocess
 import sys
@@ -10,7 +11,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from tests.cli.conftest import Cli, environment
+
+from cli.process import Cli, environment
 
 SCRIPT = """\
 import atexit, pickle, sys
@@ -104,7 +106,7 @@ def test_a_program_runs_as_python_runs_it(arguments: list[str], app: Path, cli: 
 
 def _without_runpy(traceback: str) -> str:
     """Leave out the frames of `runpy`, which `python -m` has on top."""
-    return "".join(line for line in traceback.splitlines(keepends=True) if "<frozen runpy>" not in line)
+    return re.sub(r' {2}File "[^"]*runpy(\.py|>)", line .*\n( {4}.*\n)*', "", traceback)
 
 
 def test_an_interrupt_kills_as_it_kills_python(app: Path, cli: Cli) -> None:

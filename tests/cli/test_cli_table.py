@@ -8,23 +8,23 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from streamspan._records import SessionSummary
+from cli.summaries import SUMMARY
 from streamspan.cli._live import final_table, live_view
 from streamspan.cli._table import Line, columns, of_summary, plain, rate, seconds, sparkline
 
-SUMMARY = SessionSummary(
-    session_id="stalled", user_id=None, operation="chat", provider="openai", model="gpt-5", response_model="gpt-5",
-    response_id="r1", layer="openai", is_stream=True, outcome="completed", cancel_reason=None, cancel_exception=None,
-    error_type=None, error_message="", started_unix_ns=0, duration=5.5, time_to_headers=0.01, time_to_first_chunk=0.02,
-    time_to_first_token=0.049, time_to_first_answer=0.049, provider_time=5.0, consumer_time=0.5, wait_p50=0.03,
-    wait_p95=0.04, wait_max=2.234, stall_count=1, stall_time=2.234, chunk_count=93, output_characters=400,
-    reasoning_characters=0, tool_call_count=0, output_rate=16.6, character_rate=80.2, finish_reasons=("stop",), usage={},
-    resend_count=2, status_code=200, request_id="q1", trace_id=None, span_id=None,
-)  # fmt: skip
 LINE = of_summary(SUMMARY, name="stalled", arrivals=(4, 0, 8))
 LINES = [
     LINE,
-    Line(name="open-one", state="streaming", mood="open", model="gpt-5-mini", ttft=0.1, total=1.0, chunks=7, rate="9 ch/s"),
+    Line(
+        name="open-one",
+        state="streaming",
+        mood="open",
+        model="gpt-5-mini",
+        ttft=0.1,
+        total=1.0,
+        chunks=7,
+        rate="9 ch/s",
+    ),
     of_summary(replace(SUMMARY, outcome="timeout", error_type="openai.APITimeoutError"), name="slow-first-token"),
     of_summary(replace(SUMMARY, outcome="cancelled", cancel_reason="task_cancelled"), name="task-cancelled"),
     Line(name="later", state="", mood="idle"),
@@ -33,7 +33,9 @@ LINES = [
 
 def drawn(what: object, width: int) -> list[str]:
     """Return what rich shows on a terminal of this width, without colours."""
-    console = Console(file=io.StringIO(), record=True, width=width, height=24, force_terminal=True, legacy_windows=False)
+    console = Console(
+        file=io.StringIO(), record=True, width=width, height=24, force_terminal=True, legacy_windows=False
+    )
     console.print(what)
     return [line.rstrip() for line in console.export_text().splitlines()]
 

@@ -155,15 +155,15 @@ CANCELS = (
     _cancelled("B1-close", acts.take_and_close, "closed", is_core=True, needs=_has("server")),
     _cancelled("B2-break-in-with", acts.break_in_with, "closed", needs=_has("with", "server"), is_core=True),
     _cancelled("B3-dropped", acts.drop, "dropped", is_late=True, needs=_has("items", "server"), is_core=True),
-    # httpx2 closes the response as soon as nobody holds its generator any more, while the response is still there.
-    _cancelled("B3-dropped-raw", acts.drop, "closed", needs=_has("wire", "server"), is_core=True),
+    # httpx2 closes a response whose generator nobody holds any more: at once here, from a finalizer in asyncio.
+    _cancelled("B3-dropped-raw", acts.drop, "closed", "dropped", needs=_has("wire", "server"), is_core=True),
     _cancelled("B5-next-twice", acts.next_twice_and_close, "closed", scenario="gate;after=2;chunks=4", chunks=2, needs=_has("server")),
     _cancelled("B6-closed-unread", acts.close_unread, "closed", chunks=0, needs=_has("server"), is_core=True),
     _cancelled("B7-dropped-unread", acts.drop_unread, "dropped", chunks=0, is_late=True, needs=_has("server"), is_core=True),
     _cancelled("B9-raise-in-with", acts.raise_in_with, "closed", cancel_exception="matrix.acts.AppError", needs=_has("with", "server")),
     _cancelled("B9-older-exception", acts.close_while_handling, "closed", needs=_has("with", "server")),
     _cancelled("B10-raise-without-with", acts.raise_without_with, "dropped", is_late=True, needs=_has("items", "server")),
-    _cancelled("B10-raise-without-with-raw", acts.raise_without_with, "closed", needs=_has("wire", "server")),
+    _cancelled("B10-raise-without-with-raw", acts.raise_without_with, "closed", "dropped", needs=_has("wire", "server")),
     _cancelled("B11-response-closed", acts.close_response, "closed", needs=_has("server"), is_core=True),
     _cancelled("B13-with-unread", acts.leave_unread, "closed", chunks=0, needs=_has("with", "server"), is_core=True),
     _cancelled("B14-thread-closes", acts.close_from_thread, "closed", colours=("sync",), needs=_has("server")),

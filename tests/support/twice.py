@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import conformance
 import streamspan
 from streamspan.demo import DemoProvider
 from support.caller import Caller
@@ -66,6 +67,9 @@ def run_twice(
     assert caller.ended_at_ending == spans, f"{caller.ended_at_ending} spans at the ending, not {spans}"
     assert len(told.spans) == spans
     assert told.active == 0
+    assert conformance.findings(
+        spans=told.all_spans, metrics=told.metrics_data, logs=told.logs, config=config
+    ) == []
     return told
 
 

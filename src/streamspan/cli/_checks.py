@@ -31,7 +31,7 @@ _DISABLED = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
 def installed() -> Iterator[Check]:
     """Yield the versions of Python, streamspan and OpenTelemetry."""
     section = "Installed"
-    yield Check(section=section, mark="ok", title="python", detail=platform.pythoninstalled_version())
+    yield Check(section=section, mark="ok", title="python", detail=platform.python_version())
     yield Check(section=section, mark="ok", title="streamspan", detail=version())
     for name in _TELEMETRY:
         found = installed_version(name)

@@ -38,7 +38,7 @@ def _in_force(option: Option) -> tuple[str, str]:
     text = environment(option.variable).strip()
     try:
         if text:
-            option.parse(text)
+            option.kind.parse(text)
     except ConfigError:
         text = ""  # told as a warning
     return (text, "environment") if text else (option.shown_default, "default")

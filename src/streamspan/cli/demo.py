@@ -160,7 +160,7 @@ def _screen(footer: str) -> Screen:
 
 
 def _has_live_view() -> bool:
-    is_terminal = sys.stdout.isatty() and environment("TERM") not in {"", "dumb", "unknown"}
+    is_terminal = sys.stdout.isatty() and environment("TERM") not in {"dumb", "unknown"}
     return is_terminal and importlib.util.find_spec("rich") is not None
 
 
@@ -195,14 +195,13 @@ def _conclude(lines: Sequence[Line]) -> None:
 
 
 def _where_next() -> str:
-    target = read_settings(("traces",))["traces"].target
+    traces = read_settings(("traces",))["traces"]
+    endpoint = traces.target.base
+    is_sent = _is_exporting() and "otlp" in traces.exporters
     hints = [
         ("in your code", "import streamspan; streamspan.instrument()"),
         ("without code", "streamspan run app.py"),
-        (
-            "the traces",
-            f"sent to {target.base}" if _is_exporting() else f"set OTEL_EXPORTER_OTLP_ENDPOINT={target.base}",
-        ),
+        ("the traces", f"sent to {endpoint}" if is_sent else f"set OTEL_EXPORTER_OTLP_ENDPOINT={endpoint}"),
         ("a collector", "streamspan collector --out collector"),
         ("the set-up", "streamspan doctor"),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from streamspan._records import Delta
@@ -17,11 +18,16 @@ def read_anything(chunk: Any) -> Delta:
         return Delta(chunk, 0)
     if isinstance(chunk, bytes | bytearray):
         return Delta(chunk.decode("utf-8", "replace"), 0)
-    data = fields(chunk)
-    if type(data.get("choices")) is list:
+    if isinstance(chunk, Mapping):
+        chunk = dict(chunk)
+    if type(fields(chunk).get("choices")) is list:
         return _openai_chat.read_chunk(chunk)
     for name in _TEXT_FIELDS:
-        if value := text(data.get(name)):
+        if value := text(_field(chunk, name)):
             return Delta(value, 0)
-    message = fields(data.get("message"))
-    return Delta(text(message.get("content")), 0)
+    return Delta(text(_field(_field(chunk, "message"), "content")), 0)
+
+
+def _field(value: Any, name: str) -> Any:
+    # getattr, unlike in the other readers: objects with slots and named tuples have no __dict__.
+    return value.get(name) if isinstance(value, dict) else getattr(value, name, None)

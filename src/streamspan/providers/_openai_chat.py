@@ -60,8 +60,8 @@ def _read(chunk: Any, key: str | None) -> Delta:
             delta.others = [_choice(choice, key) for choice in choices[1:]]
     else:
         delta = Delta()
-    delta.response_id = data.get("id") or ""
-    delta.response_model = data.get("model") or ""
+    delta.response_id = text(data.get("id"))
+    delta.response_model = text(data.get("model"))
     if usage := data.get("usage"):
         delta.usage = read_usage(usage)
     if delta.finish_reason or usage:
@@ -76,18 +76,17 @@ def _choice(choice: Any, key: str | None) -> Delta:
     data = fields(choice)
     index = data.get("index")
     number = index if type(index) is int else 0
-    reason = data.get("finish_reason") or ""
+    reason = text(data.get("finish_reason"))
     if key is None:
         return Delta(text(data.get("text")), number, finish_reason=reason)
     message = data.get(key)
     if message is None:
         return Delta("", number, finish_reason=reason)
     said = fields(message)
-    delta = Delta(said.get("content") or "", number)
+    content = said.get("content") or ""
+    delta = Delta(content if type(content) is str else _joined(content), number)
     if reason:
         delta.finish_reason = reason
-    if type(delta.text) is not str:
-        delta.text = _joined(delta.text)
     if more := extras(message):
         delta.reasoning = text(more.get("reasoning_content")) or text(more.get("reasoning"))
     if refusal := said.get("refusal"):
@@ -159,15 +158,21 @@ def read_usage(usage: Any) -> dict[str, int]:
 def _response_attributes(data: Mapping[str, Any]) -> dict[str, AttributeValue]:
     return known(
         {
-            "openai.response.service_tier": data.get("service_tier"),
-            "openai.response.system_fingerprint": data.get("system_fingerprint"),
+            "openai.response.service_tier": text(data.get("service_tier")) or None,
+            "openai.response.system_fingerprint": text(data.get("system_fingerprint")) or None,
         }
     )
 
 
 def known(attributes: Mapping[str, Any]) -> dict[str, AttributeValue]:
     """Keep the attributes that have a value an attribute can have."""
-    return {name: value for name, value in attributes.items() if isinstance(value, str | bool | int | float | list)}
+    return {name: value for name, value in attributes.items() if _is_attribute(value)}
+
+
+def _is_attribute(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(isinstance(item, str) for item in value)
+    return isinstance(value, str | bool | int | float)
 
 
 def ints(body: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, AttributeValue]:

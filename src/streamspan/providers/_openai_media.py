@@ -80,7 +80,7 @@ def read_image_event(event: Any) -> Delta:
         choice=0,
         media=IMAGE if data.get("b64_json") or data.get("data") else 0,
         usage=read_usage(data["usage"]) if data.get("usage") else None,
-        is_terminal=kind.endswith(".completed"),
+        is_terminal=kind.endswith(".completed") or not kind,
     )
 
 

@@ -28,7 +28,7 @@ Event = Mapping[str, Any]
 def read_event(event: Any) -> Delta:
     """Read an event of a Responses stream."""
     data = fields(event)
-    reader = _READERS.get(data.get("type") or "")
+    reader = _READERS.get(text(data.get("type")))
     if reader is not None:
         return reader(data)
     # On the wire an error may come without a type, in the shape of chat completions; the SDK raises it.
@@ -85,7 +85,7 @@ _CALLS = frozenset({"function_call", "custom_tool_call", "mcp_call"})
 
 def _item_added(event: Event) -> Delta:
     item = fields(event.get("item"))
-    if item.get("type") not in _CALLS:
+    if text(item.get("type")) not in _CALLS:
         return Delta()
     call = ToolCallDelta(_index(event), text(item.get("call_id")) or text(item.get("id")), text(item.get("name")))
     return Delta("", 0, tool_calls=(call,))
@@ -120,7 +120,7 @@ def _last(value: Any, output: list[Any]) -> Delta:
         response_id=text(response.get("id")),
         response_model=text(response.get("model")),
         usage=read_usage(response.get("usage")) if response.get("usage") else None,
-        attributes=known({"openai.response.service_tier": response.get("service_tier")}),
+        attributes=known({"openai.response.service_tier": text(response.get("service_tier")) or None}),
         is_terminal=True,
         others=[_output_item(n, fields(item)) for n, item in enumerate(output)],
     )
@@ -132,7 +132,7 @@ def _last(value: Any, output: list[Any]) -> Delta:
 
 
 def _output_item(number: int, item: Mapping[str, Any]) -> Delta:
-    kind = item.get("type")
+    kind = text(item.get("type"))
     if kind == "message":
         parts = [fields(part) for part in items(item.get("content"))]
         return Delta(

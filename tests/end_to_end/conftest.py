@@ -1,0 +1,9 @@
+"""What the end-to-end tests share: readable failures of the checks that are not in test modules."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.register_assert_rewrite("tests.end_to_end.checks")
+
+from tests.test_collector import otelcol as otelcol  # noqa: E402 - a fixture, found by its name
