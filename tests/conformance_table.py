@@ -19,6 +19,8 @@ SPAN_ATTRIBUTES: dict[str, tuple[str, str]] = {
     "gen_ai.conversation.compacted": ("boolean", "recommended"),
     "gen_ai.conversation.id": ("string", "conditionally_required"),
     "gen_ai.agent.id": ("string", "conditionally_required"),
+    "gen_ai.request.stream_cursor": ("string", "conditionally_required"),
+    "gen_ai.response.status": ("string", "recommended"),
     "gen_ai.output.type": ("string", "conditionally_required"),
     "gen_ai.prompt.name": ("string", "conditionally_required"),
     "gen_ai.prompt.version": ("string", "conditionally_required"),

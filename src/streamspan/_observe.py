@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from functools import wraps
 from types import TracebackType
 from typing import Any, TypeVar, overload
 
@@ -94,6 +95,7 @@ def _open(
 
 
 def _checked(read: Callable[[Any], Delta]) -> Callable[[Any], Delta]:
+    @wraps(read)  # a fault is told with the name of the caller's function
     def checked(chunk: Any) -> Delta:
         delta = read(chunk)
         if type(delta) is not Delta:
@@ -110,6 +112,7 @@ class Observed(Items[T]):
 
     def __init__(self, items: Iterator[T], call: Call | None) -> None:
         super().__init__(items, lambda: call)
+        self.resolve()  # unlike an SDK's iterator it knows its call at once, and may be closed unread
         _returned(call)
 
     def __enter__(self) -> Observed[T]:
@@ -126,6 +129,7 @@ class ObservedAsync(AsyncItems[T]):
 
     def __init__(self, items: AsyncIterator[T], call: Call | None) -> None:
         super().__init__(items, lambda: call)
+        self.resolve()  # unlike an SDK's iterator it knows its call at once, and may be closed unread
         _returned(call)
 
     async def __aenter__(self) -> ObservedAsync[T]:

@@ -84,7 +84,7 @@ class _Tap:
         self._session: Any = None
         self._hides: Callable[[Any], bool] | None = None
 
-    def _resolve(self) -> None:
+    def resolve(self) -> None:
         """Find out whose items these are; not before the first read, for an SDK may make its iterator too early."""
         find, self._find = self._find, None
         call = find() if find is not None else None
@@ -128,7 +128,7 @@ class Items(_Tap, Generator[T, Any, Any]):
 
     def __next__(self) -> T:
         if self._find is not None:
-            self._resolve()
+            self.resolve()
         session = self._session
         if session is None or session.is_ended:
             return next(self._items)  # type: ignore[no-any-return] # the SDK's items
@@ -179,7 +179,7 @@ class AsyncItems(_Tap, AsyncGenerator[T, Any]):
 
     async def __anext__(self) -> T:
         if self._find is not None:
-            self._resolve()
+            self.resolve()
         session = self._session
         if session is None or session.is_ended:
             return await self._items.__anext__()  # type: ignore[no-any-return] # the SDK's items

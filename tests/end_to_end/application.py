@@ -246,12 +246,18 @@ async def play_all_async(jobs: dict[str, Any], calls: dict[str, Any]) -> None:
         gc.collect()
 
 
+def write(report: dict[str, Any], out: Path) -> None:
+    """Write the report, with the time at which everything else of the exit was over."""
+    report["left_ns"] = time.monotonic_ns()
+    out.write_text(json.dumps(report), encoding="utf-8")
+
+
 def main() -> None:
     """Play the plan."""
     plan, out = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")), Path(sys.argv[2])
     report: dict[str, Any] = {"calls": {"sync": {}, "async": {}}, "summaries": []}
     # Exit hooks run last in, first out: this one after those of `instrument()`.
-    atexit.register(lambda: out.write_text(json.dumps(report), encoding="utf-8"))
+    atexit.register(write, report, out)
     if plan["is_instrumented"]:
         import streamspan  # noqa: PLC0415 - the application may know nothing of it
 

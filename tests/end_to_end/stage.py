@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -58,9 +57,13 @@ class Ended:
 
     status: int
     stderr: str
-    held_up: float
-    """Seconds from the last line of the program to the end of its process."""
     report: dict[str, Any]
+
+    @property
+    def held_up(self) -> float:
+        """Seconds that exit hooks took after the last line of the program."""
+        seconds: float = (self.report["left_ns"] - self.report["ended_ns"]) / 1e9
+        return seconds
 
     @property
     def calls(self) -> dict[str, dict[str, Any]]:
@@ -122,9 +125,8 @@ class Stage:
         (directory / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
         command = [*starter, str(APPLICATION), str(directory / "plan.json"), str(directory / "report.json")]
         done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=100, check=False)
-        gone_ns = time.monotonic_ns()
         report = json.loads((directory / "report.json").read_text(encoding="utf-8"))
-        return Ended(done.returncode, _said(done.stderr), (gone_ns - report["ended_ns"]) / 1e9, report)
+        return Ended(done.returncode, _said(done.stderr), report)
 
     def sent(self, each: Cast) -> list[Payload]:
         """Return what the provider sent for a job: the events of the last attempt, those without JSON left out."""

@@ -11,8 +11,10 @@ import threading
 from typing import Any
 
 import anyio
+import httpx2
+import openai
 
-from support.caller import Caller, Held, Noting
+from support.caller import Caller, Held
 from support.surfaces import Surface
 
 
@@ -57,12 +59,11 @@ async def final_answer(caller: Caller, surface: Surface, scenario: str) -> None:
         caller.ended()
 
 
-async def read_json(caller: Caller, surface: Surface, scenario: str) -> None:
-    """Read the whole body at once."""
-    async with caller.holding(surface, scenario) as held:
+async def read_whole(caller: Caller, surface: Surface, scenario: str) -> None:
+    """Read the whole body at once, unparsed."""
+    async with caller.noting(), caller.holding(surface, scenario) as held:
         response = held.response
-        body = await caller.wait(response.aread() if caller.is_async else response.read())
-        caller.seen.note("body", body)
+        caller.seen.note("body", await caller.wait(response.aread() if caller.is_async else response.read()))
         caller.ended()
 
 
@@ -100,10 +101,9 @@ async def drop_after_marker(caller: Caller, surface: Surface, scenario: str) -> 
 
 async def raise_after_marker(caller: Caller, surface: Surface, scenario: str) -> None:
     """Raise inside `with` when the terminal marker is there."""
-    async with caller.noting():
-        async with caller.holding(surface, scenario) as held:
-            await _take_all(caller, surface, held)
-            raise AppError("mine")
+    async with caller.noting(), caller.holding(surface, scenario) as held:
+        await _take_all(caller, surface, held)
+        raise AppError("mine")
     caller.ended()
 
 
@@ -187,19 +187,18 @@ async def drop_unread(caller: Caller, surface: Surface, scenario: str) -> None:
 
 async def raise_in_with(caller: Caller, surface: Surface, scenario: str) -> None:
     """The application raises in the loop body inside `with`."""
-    async with caller.noting():
-        async with caller.holding(surface, scenario) as held:
-            async for _ in caller.reading(held, surface):
-                if caller.taken == 3:
-                    raise AppError("mine")
+    async with caller.noting(), caller.holding(surface, scenario) as held:
+        async for _ in caller.reading(held, surface):
+            if caller.taken == 3:
+                raise AppError("mine")
     caller.ended()
 
 
 async def close_while_handling(caller: Caller, surface: Surface, scenario: str) -> None:
     """The call is made and closed while an older exception is being handled: it has nothing to do with it."""
     try:
-        raise AppError("older")
-    except AppError:
+        int("older")
+    except ValueError:
         async with caller.holding(surface, scenario) as held:
             await caller.take(held, surface)
         caller.ended()
@@ -231,13 +230,15 @@ async def close_response(caller: Caller, surface: Surface, scenario: str) -> Non
 async def close_from_thread(caller: Caller, surface: Surface, scenario: str) -> None:
     """Close from another thread while the reader is blocked; it stays blocked until something comes."""
     held = await caller.open(surface, scenario)
-    failed: list[BaseException | None] = []
+    failed: list[Exception] = []
 
     def read() -> None:
         try:
-            for item in caller.reading(held, surface)._iterator:
+            for item in held.stream:
                 caller.taken += surface.weight(item)
-        except Exception as exc:
+        except openai.APIError as exc:
+            failed.append(exc)
+        except httpx2.HTTPError as exc:
             failed.append(exc)
 
     reader = threading.Thread(target=read)
@@ -300,10 +301,9 @@ async def read_after_close(caller: Caller, surface: Surface, scenario: str) -> N
 
 async def interrupted(caller: Caller, surface: Surface, scenario: str, kind: type[BaseException]) -> None:
     """Ctrl-C or `sys.exit` in the loop body, inside `with`."""
-    async with caller.noting():
-        async with caller.holding(surface, scenario) as held:
-            await caller.take(held, surface)
-            raise kind
+    async with caller.noting(), caller.holding(surface, scenario) as held:
+        await caller.take(held, surface)
+        raise kind
     caller.ended()
 
 
@@ -382,20 +382,23 @@ async def cancel_busy(caller: Caller, surface: Surface, scenario: str) -> None:
 
 async def cancel_opening(caller: Caller, surface: Surface, scenario: str) -> None:
     """Cancel before there are headers."""
-    task = asyncio.create_task(caller.open(surface, scenario))
+    async def body() -> None:
+        await caller.open(surface, scenario)
+
+    task = asyncio.create_task(body())
     await caller.until(lambda: caller.server.exchanges)
     await caller.pause()
     task.cancel()
     await asyncio.wait([task])
     caller.ended()
-    await _noted(caller, task)  # type: ignore[arg-type] # what it would have opened does not matter
+    await _noted(caller, task)
 
 
 async def timeout_block(caller: Caller, surface: Surface, scenario: str) -> None:
     """`asyncio.timeout` around the loop; it runs out when the reader is blocked."""
     held = await caller.open(surface, scenario)
     async with caller.noting():
-        async with asyncio.timeout(None) as deadline:
+        async with asyncio.timeout(None) as deadline:  # type: ignore[attr-defined,unused-ignore] # Python 3.11
             async for _ in caller.reading(held, surface):
                 if caller.taken == 3:
                     deadline.reschedule(asyncio.get_running_loop().time() + 0.001)
@@ -498,7 +501,7 @@ async def another_thread(caller: Caller, surface: Surface, scenario: str) -> Non
     held = await caller.open(surface, scenario)
 
     def read() -> None:
-        for item in caller.reading(held, surface)._iterator:
+        for item in held.stream:
             caller.taken += surface.weight(item)
 
     reader = threading.Thread(target=read)
@@ -524,5 +527,3 @@ async def open_only(caller: Caller, surface: Surface, scenario: str) -> None:
         await caller.open(surface, scenario)
     caller.ended()
 
-
-__all__ = ["AppError", "Noting"]

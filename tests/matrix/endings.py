@@ -74,39 +74,38 @@ class Ending:
         return {"complete": surface.finish, "missing": surface.missing, "none": ()}[self.finish]
 
 
+def _ending(more: dict[str, Any], **usual: Any) -> Ending:
+    return Ending(**(usual | more))
+
+
 def _completed(name: str, act: Act, scenario: str = "ok;chunks=4", **more: Any) -> Ending:
-    return Ending(**{"name": name, "act": act, "scenario": scenario, "outcome": "completed", "finish": "complete"} | more)
+    return _ending(more, name=name, act=act, scenario=scenario, outcome="completed", finish="complete")
 
 
-def _cancelled(name: str, act: Act, *reasons: str, scenario: str = GATE, chunks: int = 3, **more: Any) -> Ending:
-    return Ending(
-        **{"name": name, "act": act, "scenario": scenario, "outcome": "cancelled", "reasons": reasons, "chunks": chunks}
-        | more
-    )
+def _cancelled(name: str, act: Act, *reasons: str, **more: Any) -> Ending:
+    return _ending(more, name=name, act=act, reasons=reasons, scenario=GATE, outcome="cancelled", chunks=3)
 
 
 def _error(name: str, scenario: str, error: str, act: Act = acts.read_all, **more: Any) -> Ending:
-    return Ending(**{"name": name, "act": act, "scenario": scenario, "outcome": "error", "error": error} | more)
+    return _ending(more, name=name, act=act, scenario=scenario, outcome="error", error=error)
 
 
 def _truncated(name: str, scenario: str, act: Act = acts.read_all, **more: Any) -> Ending:
-    return Ending(
-        **{"name": name, "act": act, "scenario": scenario, "outcome": "truncated", "error": "truncated"} | more
-    )
+    return _ending(more, name=name, act=act, scenario=scenario, outcome="truncated", error="truncated")
 
 
 def _timeout(name: str, act: Act, error: str, scenario: str = GATE, **more: Any) -> Ending:
-    return Ending(**{"name": name, "act": act, "scenario": scenario, "outcome": "timeout", "error": error} | more)
+    return _ending(more, name=name, act=act, scenario=scenario, outcome="timeout", error=error)
 
 
 def _has(*traits: str) -> frozenset[str]:
     return frozenset(traits)
 
 
-_SLOW = {"read_timeout": READ_TIMEOUT, "max_retries": 0}
-_OPENED = {"chunks": 0, "finish": "missing"}
+_SLOW: dict[str, Any] = {"read_timeout": READ_TIMEOUT, "max_retries": 0}
+_OPENED: dict[str, Any] = {"chunks": 0, "finish": "missing"}
 _REFUSED: dict[str, Any] = {"chunks": 0, "finish": "none", "needs": _has("server"), "without": _has("azure")}
-_ASYNC = {"colours": ("async",), "without": _has("mock")}
+_ASYNC: dict[str, Any] = {"colours": ("async",), "without": _has("mock")}
 _CONNECTION = "openai.APIConnectionError"
 _READ_TIMED_OUT = "openai.APITimeoutError"
 _HAS_TIMEOUT = sys.version_info >= (3, 11)
@@ -118,6 +117,8 @@ COMPLETIONS = (
     _completed("A1-slow-server", acts.read_all, "slow;chunks=4"),
     _completed("A2-until-done", acts.until_done, needs=_has("helper"), is_core=True),
     _completed("A2-final-answer", acts.final_answer, needs=_has("helper"), is_core=True),
+    # A raw response is not parsed by anybody, and what nobody asks for by name is read all the same.
+    _completed("A3-whole-body", acts.read_whole, any_of=_has("wire"), needs=_has("with")),
     _completed("A4-close-after-marker", acts.close_after_marker, needs=_has("server"), is_core=True),
     _completed("A4-leave-after-marker", acts.leave_after_marker, needs=_has("with", "server")),
     _completed("A4-drop-after-marker", acts.drop_after_marker, needs=_has("server")),
@@ -239,6 +240,7 @@ FAILURES = (
 TRUNCATIONS = (
     _truncated("A11-empty", "empty", chunks=0, is_core=True),
     _truncated("E1-short", "short;chunks=4", is_core=True),
+    _truncated("E9-whole-body", "short;chunks=4", acts.read_whole, needs=_has("wire", "with")),
     _truncated("E1-short-in-with", "short;chunks=4", acts.read_all_in_with, needs=_has("with")),
     _truncated("E7-role-only", "short_role", any_of=_has("chat", "responses")),
     _truncated("E7-inside-tool-call", "short_tool", any_of=_has("chat", "responses")),

@@ -341,8 +341,7 @@ def test_a_stream_that_moves_to_another_thread(server: DemoProvider, told: Told,
     current: list[Any] = []
 
     def read() -> None:
-        for _ in stream:
-            current.append(trace.get_current_span())
+        current.extend(trace.get_current_span() for _ in stream)
 
     reader = threading.Thread(target=read)
     reader.start()

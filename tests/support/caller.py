@@ -8,10 +8,12 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+import httpx
+import httpx2
 import openai
 
 from streamspan import _api
@@ -20,10 +22,6 @@ from support.seen import Seen, fault, headers, plain, type_name
 
 if TYPE_CHECKING:
     from support.surfaces import Surface
-
-
-class Over(Exception):
-    """The stream has nothing more to give."""
 
 
 class Held:
@@ -72,7 +70,7 @@ class Caller:
         if self.is_async:
             await asyncio.sleep(0.001)
         else:
-            time.sleep(0.001)
+            time.sleep(0.001)  # noqa: ASYNC251 - there is no event loop in this colour
 
     async def until(self, predicate: Callable[[], object]) -> None:
         """Return when something is true."""
@@ -93,7 +91,8 @@ class Caller:
         made = surface.start(client)
         entered = await self.enter(made) if surface.is_manager else await self.wait(made)
         stream = await self.wait(surface.view(entered)) if surface.awaits_view else surface.view(entered)
-        held = Held(stream, made if surface.is_manager else stream, surface.closer(entered, stream), surface.response(entered))
+        manager = made if surface.is_manager else stream
+        held = Held(stream, manager, surface.closer(entered, stream), surface.response(entered))
         self._note_opened(held)
         return held
 
@@ -114,10 +113,6 @@ class Caller:
 
     # --- reading -------------------------------------------------------------------------------------------------
 
-    async def items(self, held: Held, surface: Surface) -> AsyncIterator[Any]:
-        """Iterate as `for` does. (An own iterator class: a generator would close the stream's in its own way.)"""
-        raise NotImplementedError
-
     def reading(self, held: Held, surface: Surface) -> Reading:
         """Return an iterator over the stream that notes every item."""
         return Reading(self, held.stream, surface)
@@ -132,7 +127,7 @@ class Caller:
         """Read until `count` events of the wire are there, one `next` after the other."""
         wanted = self.taken + count
         if held.iterator is None:
-            held.iterator = self.reading(held, surface) if surface.needs_iter else Reading(self, held.stream, surface, is_next=True)
+            held.iterator = Reading(self, held.stream, surface, is_next=True)
         while self.taken < wanted:
             await held.iterator.__anext__()
         if is_exact:
@@ -146,10 +141,9 @@ class Caller:
     async def close(self, held: Held) -> None:
         """Close the stream."""
         closer = held.closer
-        close = getattr(closer, "aclose", None) if self.is_async and not hasattr(closer, "close") else closer.close
-        if self.is_async and type_name(closer).endswith("Response") and hasattr(closer, "aclose"):
-            close = closer.aclose
-        await self.wait(close())
+        # An HTTP response has two names for it, SDK objects have one in both colours.
+        has_two = self.is_async and isinstance(closer, httpx.Response | httpx2.Response)
+        await self.wait(closer.aclose() if has_two else closer.close())
 
     async def close_response(self, held: Held) -> None:
         """Close the HTTP response under the stream."""
@@ -230,7 +224,6 @@ class Noting:
 
     def __init__(self, seen: Seen) -> None:
         self._seen = seen
-        self.exception: BaseException | None = None
 
     async def __aenter__(self) -> Noting:
         return self

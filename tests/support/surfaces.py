@@ -67,9 +67,8 @@ def _azure_client(caller: Caller, scenario: str) -> Any:
 
 
 def _legacy_client(caller: Caller, scenario: str) -> Any:
-    timeout = httpx.Timeout(**_TIMEOUT | ({"read": caller.options["read_timeout"]} if "read_timeout" in caller.options else {}))
     client: Any = httpx.AsyncClient if caller.is_async else httpx.Client
-    return _openai(caller, scenario, client(verify=TLS, timeout=timeout, follow_redirects=True))
+    return _openai(caller, scenario, client(verify=TLS, follow_redirects=True))
 
 
 def _aiohttp_client(caller: Caller, scenario: str) -> Any:
@@ -134,7 +133,6 @@ class Surface:
     operation: str = "chat"
     model: str | None = MODEL
     finish: tuple[str, ...] = ("stop",)
-    needs_iter: bool = False
     traits: frozenset[str] = frozenset()
 
     @property
@@ -173,7 +171,7 @@ def _lines(response: Any) -> Any:
 
 
 def _http_lines(response: Any) -> Any:
-    return response.aiter_lines() if type(response.stream).__name__.startswith(("Async", "BoundAsync")) else response.iter_lines()
+    return response.aiter_lines() if hasattr(response.stream, "__aiter__") else response.iter_lines()
 
 
 def _runs(client: Any) -> Any:
@@ -181,9 +179,8 @@ def _runs(client: Any) -> Any:
 
 
 def _assistant_response(handler: Any) -> Any:
-    return handler._AssistantEventHandler__stream.response if hasattr(
-        handler, "_AssistantEventHandler__stream"
-    ) else handler._AsyncAssistantEventHandler__stream.response
+    names = ("_AssistantEventHandler__stream", "_AsyncAssistantEventHandler__stream")
+    return next(getattr(handler, name) for name in names if hasattr(handler, name)).response
 
 
 def _post(client: Any, **more: Any) -> Any:

@@ -1,7 +1,7 @@
 """One program, run twice: without and with streamspan. What the caller sees must be identical.
 
-    told = run_twice(server, program, is_async=True)
-    assert told.attributes["streamspan.outcome"] == "completed"
+told = run_twice(server, program, is_async=True)
+assert told.attributes["streamspan.outcome"] == "completed"
 """
 
 from __future__ import annotations

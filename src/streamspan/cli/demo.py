@@ -177,7 +177,7 @@ class _PlainScreen:
             facts.append(f"total {seconds(line.total)}")
             if line.chunks is not None:
                 facts.append(f"{line.chunks} chunks")
-            print(f"{elapsed:5.1f}s  {line.name:18}{_table.ending(line):28}{'  '.join(facts)}")
+            print(f"{elapsed:5.1f}s  {line.name:18}{_table.ending(line):34}  {'  '.join(facts)}")
         sys.stdout.flush()
 
 
