@@ -3,7 +3,7 @@
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cache=${STREAMSPAN_CACHE:-$HOME/.cache/streamspan}
-export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PYTHONDONTWRITEBYTECODE=1
+export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1 PIP_QUIET=1 PYTHONDONTWRITEBYTECODE=1
 
 # python_of VERSION: print an interpreter of this version, from PATH or from pyenv; fail if there is none that starts.
 python_of() {

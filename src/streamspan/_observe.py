@@ -99,7 +99,7 @@ def _checked(read: Callable[[Any], Delta]) -> Callable[[Any], Delta]:
     def checked(chunk: Any) -> Delta:
         delta = read(chunk)
         if type(delta) is not Delta:
-            raise TypeError(f"observe(read=...) returned {delta!r}, expected a streamspan.Delta")
+            raise TypeError(f"observe(read=...) returned a {type(delta).__qualname__}, expected a streamspan.Delta")
         return delta
 
     return checked

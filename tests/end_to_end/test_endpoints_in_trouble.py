@@ -85,7 +85,7 @@ def test_streams_do_not_know_of_the_endpoint(
         ended = stage.play(tmp_path, to(endpoint, protocol, STREAMSPAN_EVENTS="both"))
     assert ended.calls == bare.calls
     assert ended.status == 0
-    (line,) = ended.stderr.splitlines()
+    (line,) = ended.stderr.splitlines()  # LOOK
     assert line.startswith(f"streamspan: {endpoint} {expected}"), line
     assert f"{len(stage.cast)} spans could not be delivered" in line
     assert len(ended.report["summaries"]) == len(stage.cast)
