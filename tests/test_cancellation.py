@@ -14,12 +14,13 @@ import pytest
 from streamspan._cancellation import is_finalizer, is_timeout, on_exit, on_timeout, patches
 from streamspan._patching import Patches
 
+asyncio_timeout: Any = getattr(asyncio, "timeout", None)
 has_timeout = pytest.mark.skipif(sys.version_info < (3, 11), reason="asyncio.timeout is new in Python 3.11")
 
 
 @pytest.fixture
 def _watched() -> Iterator[None]:
-    """asyncio's timer is patched."""
+    """The timer of asyncio is patched."""
     patched = Patches(patches())
     patched.apply()
     yield
@@ -36,7 +37,7 @@ async def verdict(seen: list[bool]) -> None:
 
 
 def test_a_message_about_a_deadline_is_a_timeout() -> None:
-    """anyio says so; without a message or a task there is nothing to tell by."""
+    """The library anyio says so; without a message or a task there is nothing to tell by."""
     assert is_timeout(asyncio.CancelledError("Cancelled via cancel scope 7f; reason: deadline exceeded"))
     assert not is_timeout(asyncio.CancelledError("Cancelled via cancel scope 7f"))
     assert not is_timeout(asyncio.CancelledError())
@@ -66,10 +67,9 @@ def test_an_asyncio_timeout_is_a_timeout_for_as_long_as_its_block_lasts() -> Non
 
     async def main() -> None:
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.01):
+            async with asyncio_timeout(0.01):
                 await verdict(seen)
-        task = asyncio.current_task()
-        assert task is not None
+        task: Any = asyncio.current_task()
         asyncio.get_running_loop().call_soon(task.cancel)
         with pytest.raises(asyncio.CancelledError):
             await verdict(seen)
@@ -87,7 +87,7 @@ def test_an_outer_timeout_is_seen_inside_an_inner_one() -> None:
 
     async def main() -> None:
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.01), asyncio.timeout(60):
+            async with asyncio_timeout(0.01), asyncio_timeout(60):
                 await verdict(seen)
 
     asyncio.run(main())
@@ -101,7 +101,7 @@ def test_a_cancel_inside_a_timeout_block_is_a_cancel() -> None:
     seen: list[bool] = []
 
     async def read() -> None:
-        async with asyncio.timeout(60):
+        async with asyncio_timeout(60):
             await verdict(seen)
 
     async def main() -> None:
@@ -180,7 +180,7 @@ def test_a_close_of_the_callers_is_no_finalizer() -> None:
 
 
 def test_a_collected_generator_is_closed_by_a_finalizer() -> None:
-    """asyncio makes a task of the close."""
+    """The loop makes a task of the close."""
     seen: list[bool] = []
 
     async def main() -> None:

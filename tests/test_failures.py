@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import socket
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import openai
@@ -17,7 +17,7 @@ from streamspan._records import Failure
 HERE = __name__
 
 
-class Acme(Exception):  # noqa: N818 - a name without a pattern
+class Acme(Exception):
     """An SDK's exception: what it carries is in its attributes."""
 
     def __init__(self, message: str = "it broke", **attributes: Any) -> None:
@@ -25,11 +25,11 @@ class Acme(Exception):  # noqa: N818 - a name without a pattern
         vars(self).update(attributes)
 
 
-class AcmeTimeout(TimeoutError):
+class AcmeTimeout(TimeoutError):  # noqa: N818 - as above
     """A timeout by inheritance."""
 
 
-class Nasty(Exception):  # noqa: N818 - as above
+class Nasty(Exception):
     """An exception that cannot even be shown."""
 
     def __str__(self) -> str:
@@ -53,7 +53,7 @@ def test_an_exception_has_its_name_and_message() -> None:
 def test_a_nested_class_has_its_qualified_name() -> None:
     """Two classes of one name can be told apart."""
 
-    class Inner(Exception):  # noqa: N818
+    class Inner(Exception):
         pass
 
     assert qualified_name(Inner).endswith("test_a_nested_class_has_its_qualified_name.<locals>.Inner")
@@ -68,7 +68,7 @@ TIMEOUTS: list[BaseException] = [
     httpx.ReadTimeout("slow"),
     httpx.ConnectTimeout("slow"),
     httpx.PoolTimeout("slow"),
-    openai.APITimeoutError(httpx.Request("POST", "http://localhost")),
+    openai.APITimeoutError(cast("Any", httpx.Request("POST", "http://localhost"))),
 ]
 
 
@@ -116,8 +116,8 @@ def test_a_status_is_a_number() -> None:
 
 
 def test_the_sdks_own_exceptions_are_read() -> None:
-    """openai's status errors carry the body of the answer."""
-    response = httpx.Response(429, request=httpx.Request("POST", "http://localhost"))
+    """The status errors of openai carry the body of the answer."""
+    response: Any = httpx.Response(429, request=httpx.Request("POST", "http://localhost"))
     exc = openai.RateLimitError("slow down", response=response, body={"code": "rate_limit_exceeded"})
     assert told(exc) == ("rate_limit_exceeded", False, True)
     assert status_code(exc) == 429

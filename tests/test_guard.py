@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -113,11 +114,12 @@ def test_guards_count_for_themselves() -> None:
 def test_what_stops_the_program_is_no_fault(caplog: pytest.LogCaptureFixture) -> None:
     """KeyboardInterrupt and its like go through every fence."""
     guard = Guard("part")
-    for call in (
+    calls: tuple[Callable[[], object], ...] = (
         lambda: guard.call(stopped),
         guard.wrap(stopped),
         lambda: guard.wrap_reader(stopped, otherwise=0)(1),
-    ):
+    )
+    for call in calls:
         with pytest.raises(KeyboardInterrupt):
             call()
     assert guard.takes("somewhere", KeyboardInterrupt()) is False

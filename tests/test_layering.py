@@ -57,6 +57,8 @@ TRANSPORTS = ("requests", "grpc")
 # Names at module level that change while the program runs, each with the reason why it is not in `_api._state`.
 MUTABLE_STATE = {
     "_api._state": "the one global state",
+    "_registry._installed": "a cache of what is installed, one version per library",
+    "_events._kinds": "a cache of at most 64 words",
     "_identity._current": "a ContextVar: the state is the context's",
     "_ownership._current": "a ContextVar: the state is the context's",
     "_otlp.delivery._current": "a ContextVar: the state is the context's",

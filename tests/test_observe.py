@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
-from collections import OrderedDict, namedtuple
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -21,6 +21,8 @@ from streamspan._records import SessionSummary
 from support.feeding import AsyncSource
 from support.telemetry import Told
 
+asyncio_timeout: Any = getattr(asyncio, "timeout", None)
+
 
 @pytest.fixture
 def told() -> Iterator[Told]:
@@ -30,7 +32,7 @@ def told() -> Iterator[Told]:
     told.finish()
 
 
-class Broken(Exception):  # noqa: N818
+class Broken(Exception):
     pass
 
 
@@ -194,7 +196,8 @@ def test_an_observed_stream_carries_the_ids_of_its_block(told: Told) -> None:
 # --- what the chunks say -------------------------------------------------------------------------------------------------
 
 
-Named = namedtuple("Named", ["text"])  # noqa: PYI024
+class Named(NamedTuple):
+    text: str
 
 
 @dataclass(slots=True)
@@ -237,9 +240,7 @@ CHUNKS: dict[str, tuple[Any, int]] = {
 
 
 @pytest.mark.parametrize("kind", CHUNKS)
-def test_the_text_of_common_shapes_is_counted(
-    told: Told, kind: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_text_of_common_shapes_is_counted(told: Told, kind: str, caplog: pytest.LogCaptureFixture) -> None:
     """What is not understood is a chunk without output, and no fault."""
     chunk, characters = CHUNKS[kind]
     assert list(streamspan.observe([chunk], provider="acme")) == [chunk]
@@ -273,7 +274,11 @@ def test_an_error_in_a_chunk_is_an_error(told: Told) -> None:
         ["a", "b"], provider="acme", read=lambda chunk: Delta(choice=0, error=ProviderError("overloaded", "busy"))
     )
     assert list(stream) == ["a", "b"]
-    assert (told.summary.outcome, told.summary.error_type, told.summary.error_message) == ("error", "overloaded", "busy")
+    assert (told.summary.outcome, told.summary.error_type, told.summary.error_message) == (
+        "error",
+        "overloaded",
+        "busy",
+    )
 
 
 def raising(_chunk: Any) -> Delta:
@@ -473,7 +478,7 @@ def test_a_timeout_around_it_is_a_timeout(told: Told) -> None:
 
     async def main() -> None:
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.01):
+            async with asyncio_timeout(0.01):
                 await alist(streamspan.observe(never(), provider="acme"))
 
     asyncio.run(main())

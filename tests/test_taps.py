@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from typing import Any, TypeAlias, cast
 
 import pytest
 
@@ -72,7 +72,7 @@ def test_whose_stream_it_is_is_asked_at_the_first_read_and_once(feed: Feed) -> N
         asked.append("who?")
         return call
 
-    items = Items(source("a", "b", DONE), find)
+    items: Items[Any] = Items(source("a", "b", DONE), find)
     assert (asked, call.is_parsed) == ([], False)
     assert next(items) == "a"
     assert (asked, call.is_parsed) == (["who?"], True)
@@ -114,7 +114,7 @@ def test_hidden_items_are_counted_and_not_handed_out(feed: Feed) -> None:
 def test_a_hiding_that_fails_hides_nothing(feed: Feed, caplog: pytest.LogCaptureFixture) -> None:
     """The caller gets everything."""
     call = feed.call()
-    call.hides = lambda item: 1 / 0  # type: ignore[return-value,assignment]
+    call.hides = lambda item: 1 / 0  # type: ignore[assignment]
     assert list(tap(call, "a", "b")) == ["a", "b"]
     assert len(caplog.messages) == 1
 
@@ -140,7 +140,7 @@ def test_a_tap_that_was_never_finished_says_nothing_when_it_goes() -> None:
 # --- how a stream ends -------------------------------------------------------------------------------------------------
 
 
-class Broken(Exception):  # noqa: N818
+class Broken(Exception):
     pass
 
 
@@ -150,7 +150,8 @@ class Odd(BaseException):
 
 Cancelled = type("Cancelled", (BaseException,), {"__module__": "trio"})
 
-ENDINGS: list[tuple[BaseException, tuple[str, str | None, str | None]]] = [
+Told: TypeAlias = tuple[str, str | None, str | None]
+ENDINGS: list[tuple[BaseException, Told]] = [
     (Broken("x"), ("error", None, f"{__name__}.Broken")),
     (TimeoutError("x"), ("timeout", None, "TimeoutError")),
     (asyncio.CancelledError(), ("cancelled", "task_cancelled", None)),
@@ -183,11 +184,12 @@ def test_every_exception_goes_on_and_is_told(
     caught: list[BaseException] = []
     try:
         if is_async:
-            coroutine = AsyncItems(Raising(), feed.call).__anext__()
-            coroutine.send(None)  # type: ignore[attr-defined] # by hand: a loop would act on some of these itself
+            tap_of: AsyncItems[Any] = AsyncItems(Raising(), feed.call)
+            coroutine: Any = tap_of.__anext__()
+            coroutine.send(None)  # by hand: a loop would act on some of these itself
         else:
             next(Items(Raising(), feed.call))
-    except BaseException as raised:  # noqa: BLE001
+    except BaseException as raised:
         caught.append(raised)
     assert caught == [exc]
     outcome, reason, kind = ending
@@ -209,7 +211,7 @@ def test_the_end_without_a_marker_is_a_truncation(feed: Feed) -> None:
 def test_close_closes_the_items_and_ends_the_session(feed: Feed) -> None:
     """Whoever closes it in the middle has cancelled; closing again changes nothing."""
     made = source("a", "b")
-    items = Items(made, feed.call)
+    items: Items[Any] = Items(made, feed.call)
     next(items)
     items.close()
     items.close()
@@ -222,7 +224,7 @@ def test_aclose_closes_the_items_and_ends_the_session(feed: Feed) -> None:
     made = AsyncSource("a", "b")
 
     async def main() -> None:
-        items = AsyncItems(made, feed.call)
+        items: AsyncItems[Any] = AsyncItems(made, feed.call)
         await items.__anext__()
         await items.aclose()
 
@@ -297,7 +299,7 @@ def test_a_close_on_the_way_out_names_its_cause(
 
     with pytest.raises(type(exc)):
         if is_async:
-            aleave().send(None)
+            cast("Any", aleave()).send(None)
         else:
             leave()
     assert feed.note.ending == ending
@@ -328,7 +330,7 @@ def test_send_and_throw_reach_the_generator(feed: Feed) -> None:
             except KeyError:
                 yield "caught"
 
-    items = Items(echo(), feed.call)
+    items: Items[Any] = Items(echo(), feed.call)
     assert items.send(None) == "item"
     assert items.send("word") == "item"
     assert got == ["word"]
@@ -351,7 +353,7 @@ def test_asend_and_athrow_reach_the_generator(feed: Feed) -> None:
                 yield "caught"
 
     async def main() -> None:
-        items = AsyncItems(echo(), feed.call)
+        items: AsyncItems[Any] = AsyncItems(echo(), feed.call)
         assert await items.asend(None) == "item"
         assert await items.asend("word") == "item"
         assert await items.athrow(KeyError("x")) == "caught"
@@ -393,12 +395,15 @@ def test_a_chunk_that_cannot_be_taken_does_not_cost_the_ending(feed: Feed, end: 
     else:
         with pytest.raises((Broken, StopIteration, KeyboardInterrupt)):
             next(items)
-    assert feed.note.ending == {
-        "close": ("cancelled", "closed", None),
-        "raise": ("error", None, f"{__name__}.Broken"),
-        "exhaust": ("truncated", None, "truncated"),
-        "stop": ("cancelled", "interrupted", None),
-    }[end]
+    assert (
+        feed.note.ending
+        == {
+            "close": ("cancelled", "closed", None),
+            "raise": ("error", None, f"{__name__}.Broken"),
+            "exhaust": ("truncated", None, "truncated"),
+            "stop": ("cancelled", "interrupted", None),
+        }[end]
+    )
 
 
 def test_an_interrupt_inside_our_own_code_goes_on(feed: Feed) -> None:
@@ -414,13 +419,13 @@ def test_an_interrupt_inside_our_own_code_goes_on(feed: Feed) -> None:
     async_items = atap(feed.call(read=read), "a", "b")
     asyncio.run(async_items.__anext__())
     with pytest.raises(KeyboardInterrupt):
-        async_items.__anext__().send(None)  # type: ignore[attr-defined]
+        async_items.__anext__().send(None)
 
 
 def test_an_exception_without_words_is_still_an_error(feed: Feed) -> None:
     """`str()` of a stranger's exception may raise; its type is known anyway."""
 
-    class Nasty(Exception):  # noqa: N818
+    class Nasty(Exception):
         def __str__(self) -> str:
             raise RuntimeError("no words")
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streamspan._guard import Guard
 from streamspan._records import Delta
 from streamspan._wire import FLUSH, WireReader, read_tail
 from streamspan.providers import Endpoint
@@ -140,8 +141,6 @@ def test_the_last_words_are_the_whole_events_among_the_last_bytes() -> None:
 
 def test_a_payload_that_the_reader_cannot_take_does_not_cost_the_others() -> None:
     """It is a fault of the reader's, which its fence logs; what else came in the same piece is read."""
-    from streamspan._guard import Guard  # noqa: PLC0415
-
     guard = Guard("test")
     endpoint = Endpoint(name="test", operation="chat", paths=(), read=guard.wrap_reader(read, otherwise=Delta()))
     data = b'data: {"text": "a"}\n\ndata: 5\n\ndata: {"text": "b"}\n\n'

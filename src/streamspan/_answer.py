@@ -84,7 +84,7 @@ class Answer:
         self.response_id: str | None = None
         self.response_model: str | None = None
         self._has_finish_reasons = has_finish_reasons
-        self._choices: set[int] = set()
+        self._choices = 0  # a bit for each that was seen
         self._finish_reasons: dict[int, str] = {}
         self._tool_calls: dict[tuple[int, int | str], int] = {}
         self._text_of = text_of
@@ -101,7 +101,8 @@ class Answer:
         kinds = delta.media
         choice = delta.choice
         if choice is not None:
-            self._choices.add(choice)
+            choice = min(max(choice, 0), _MOST_CHOICES - 1)  # an index is what the wire says it is
+            self._choices |= 1 << choice
             if delta.text:
                 kinds |= TEXT
                 self.character_count += len(delta.text)
@@ -163,7 +164,7 @@ class Answer:
 
     def _take_finish_reason(self, choice: int, reason: str) -> None:
         self._finish_reasons[choice] = reason
-        due = max(self.request.choice_count, len(self._choices))
+        due = max(self.request.choice_count, self._choices.bit_count())
         if self._has_finish_reasons and len(self._finish_reasons) >= due:
             self.marked()
 
@@ -189,8 +190,8 @@ class Answer:
         """
         if not self._has_finish_reasons or not is_started:
             return ()
-        last = max((self.request.choice_count - 1, *self._choices, *self._finish_reasons))
-        return tuple(self._finish_reasons.get(n, "error") for n in range(min(last + 1, _MOST_CHOICES)))
+        due = min(max(self.request.choice_count, self._choices.bit_length()), _MOST_CHOICES)
+        return tuple(self._finish_reasons.get(choice, "error") for choice in range(due))
 
 
 def _pass_on(output: OutputSink, choice: int, delta: Delta) -> None:

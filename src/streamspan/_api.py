@@ -113,13 +113,14 @@ def instrument(
     settings = (config or Config()).over()
     integrations = _registry.selected(settings, names)
     lifecycle = _lifecycle()
+    recorder = _recorder(settings, arguments)
     sessions = Sessions(
         config=settings,
-        recorder=_recorder(settings, arguments),
+        recorder=recorder,
         lifecycle=lifecycle,
         guard=Guard("recorder"),
         new_output=_output_of(settings),
-        before_first=_own_providers(settings) if tracer_provider is None else None,
+        before_each=_preparation(settings, recorder) if tracer_provider is None else None,
     )
     patches = {"asyncio": Patches(_cancellation.patches())} | {
         integration.name: Patches(integration.patches(sessions, Guard(integration.name)))
@@ -228,8 +229,8 @@ def _output_of(config: Config) -> Callable[[], OutputAssembler] | None:
     return lambda: OutputAssembler(config.content_max_bytes)
 
 
-def _own_providers(config: Config) -> Callable[[], None] | None:
-    """Prepare providers for an application that sets none; whether it does is only known at the first stream."""
+def _preparation(config: Config, recorder: Recorder) -> Callable[[], None] | None:
+    """Prepare providers for an application that sets none; whether it does is only known at each stream."""
     if not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
         return None
     if _state.own is None:
@@ -237,4 +238,15 @@ def _own_providers(config: Config) -> Callable[[], None] | None:
 
         logs = config.events in {"log", "both"} or config.capture_content in {"EVENT_ONLY", "SPAN_AND_EVENT"}
         _state.own = _otlp.own_providers(logs_needed=logs)
-    return None if _state.own is None else _state.own.adopt
+    own, used = _state.own, trace.get_tracer_provider()
+
+    def prepare() -> None:
+        nonlocal used
+        if own is not None:
+            own.adopt()
+        provider = trace.get_tracer_provider()
+        if provider is not used:  # a tracer keeps the provider that it was first used with
+            used = provider
+            recorder.use(trace.get_tracer("streamspan", version()), _logs.get_logger("streamspan", version()))
+
+    return prepare

@@ -11,7 +11,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import wraps
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar, cast
 
 from streamspan._options import (
     BYTES,
@@ -141,7 +141,7 @@ class Config:
         for name, option in options().items():
             value = getattr(self, name)
             if isinstance(value, list):
-                value = tuple(value)
+                value = tuple(cast("Any", value))
                 object.__setattr__(self, name, value)
             if not (option.kind.fits(value) or (name == "libraries" and value is None)):
                 raise ConfigError(f"Config({name}={value!r}): allowed is {option.allowed.replace('`', '')}")

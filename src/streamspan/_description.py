@@ -62,6 +62,10 @@ class Describer:
         self._finish_content = finish_content
         self._guard = guard
 
+    def use(self, logger: Logger) -> None:
+        """Go over to another logger."""
+        self._logger = logger
+
     def describe(
         self,
         session: Session,

@@ -7,18 +7,19 @@ further), then retries, stalls and the first token, so that the ending is lost l
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from functools import cache
+from operator import attrgetter
+from typing import NamedTuple
 
 from streamspan import _semconv as names
-from streamspan._failures import qualified_name
+from streamspan._failures import message, qualified_name, quotes_content
 from streamspan._records import Attributes, AttributeValue, ChunkRecord, Ending, Retry, Stall, kinds_of
 from streamspan._session import Session
 from streamspan._summary import ending_of
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """Something that happened at a moment of the session's clock."""
 
     name: str
@@ -45,7 +46,7 @@ def events_of(
         budget = min(budget, room - len(vital))
     chunks = [_chunk(record) for record in session.chunk_records(budget)] if budget > 0 else []
     # Python's sort is stable: at the same moment, what led to a chunk goes before the chunk, and the ending comes last.
-    return sorted(vital[len(ends) :] + chunks + ends[: len(vital)], key=lambda event: event.at_ns)
+    return sorted(vital[len(ends) :] + chunks + ends[: len(vital)], key=attrgetter("at_ns"))
 
 
 def ending_events(session: Session, exception: Attributes | None) -> list[Event]:
@@ -77,9 +78,24 @@ def exception_attributes(ending: Ending, scrub: Callable[[str], str]) -> Attribu
         return attributes
     return {
         names.EXCEPTION_TYPE: qualified_name(type(exc)),
-        names.EXCEPTION_MESSAGE: scrub(str(exc)),
-        names.EXCEPTION_STACKTRACE: scrub("".join(traceback.format_exception(exc))),
+        names.EXCEPTION_MESSAGE: scrub(message(exc)),
+        names.EXCEPTION_STACKTRACE: scrub(_stacktrace(exc)),
     }
+
+
+def _stacktrace(exc: BaseException) -> str:
+    if not any(map(quotes_content, _chain(exc))):
+        return "".join(traceback.format_exception(exc))
+    frames = "".join(traceback.format_tb(exc.__traceback__))
+    return f"Traceback (most recent call last):\n{frames}{qualified_name(type(exc))}: {message(exc)}\n"
+
+
+def _chain(exc: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while exc is not None and id(exc) not in seen:
+        seen.add(id(exc))
+        yield exc
+        exc = exc.__cause__ or exc.__context__
 
 
 def _first_token(session: Session) -> list[Event]:
@@ -130,5 +146,6 @@ def _chunk(record: ChunkRecord) -> Event:
     return Event(names.EVENT_CHUNK, record.at_ns, attributes)
 
 
+@cache
 def _kinds(bits: int) -> str:
     return ",".join(kinds_of(bits))

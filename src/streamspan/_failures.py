@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from streamspan._records import Failure
 
@@ -25,11 +25,24 @@ def qualified_name(kind: type[BaseException]) -> str:
 def describe(exc: BaseException) -> Failure:
     """Describe an exception that ended a call or a read."""
     name = qualified_name(type(exc))
+    text = message(exc)
     if any(base.__name__ in _TIMEOUTS for base in type(exc).__mro__):
-        return Failure(name, str(exc), is_timeout=True, exception=exc)
+        return Failure(name, text, is_timeout=True, exception=exc)
     if code := _provider_code(exc):
-        return Failure(code, str(exc), is_from_provider=True, exception=exc)
-    return Failure(_status(exc) or name, str(exc), exception=exc)
+        return Failure(code, text, is_from_provider=True, exception=exc)
+    return Failure(_status(exc) or name, text, exception=exc)
+
+
+def message(exc: BaseException) -> str:
+    """Return the exception's text, without content: pydantic's `ValidationError` quotes the answer that did not fit."""
+    if quotes_content(exc):
+        return f"{vars(type(exc))['error_count'](exc)} validation error(s) for {getattr(exc, 'title', 'the answer')}"
+    return str(exc)
+
+
+def quotes_content(exc: BaseException) -> bool:
+    """Tell whether the exception's text repeats what the model said."""
+    return type(exc).__name__ == "ValidationError" and "error_count" in vars(type(exc))
 
 
 def status_code(exc: BaseException) -> int | None:
@@ -46,14 +59,14 @@ def _status(exc: BaseException) -> str:
 
 def _provider_code(exc: BaseException) -> str:
     """Read the provider's word from the body that Stainless SDKs put on their exceptions."""
-    body: Any = vars(exc).get("body")
-    if type(body) is not dict:
-        return ""
-    error = body.get("error")
-    if type(error) is not dict:
-        error = body
+    body = vars(exc).get("body")
+    error = _object(_object(body).get("error")) or _object(body)
     for key in ("code", "type"):
         value = error.get(key)
         if type(value) in (str, int) and value != "":
             return str(value)
     return ""
+
+
+def _object(value: object) -> dict[str, Any]:
+    return cast("dict[str, Any]", value) if type(value) is dict else {}

@@ -15,7 +15,6 @@ from opentelemetry.metrics import Counter, Histogram, Meter
 from streamspan import _semconv as names
 from streamspan._attributes import with_response_model
 from streamspan._config import Config
-from streamspan._guard import Guard
 from streamspan._records import Attributes, SessionSummary
 from streamspan._session import Session
 
@@ -43,7 +42,6 @@ class Instruments:
     Args:
         meter: who makes them.
         config: which names to use, and whether gaps are recorded.
-        guard: fence around the one call that is made per chunk.
     """
 
     __slots__ = (
@@ -59,7 +57,7 @@ class Instruments:
         "record_gap",
     )
 
-    def __init__(self, meter: Meter, config: Config, guard: Guard) -> None:
+    def __init__(self, meter: Meter, config: Config) -> None:
         released, latest = config.semconv != "latest", config.semconv != "released"
         self._durations = _either(meter, config, names.METRIC_DURATION, names.LATEST_DURATION)
         firsts = _either(meter, config, names.METRIC_TIME_TO_FIRST_CHUNK, names.LATEST_TIME_TO_FIRST_CHUNK)
@@ -80,7 +78,7 @@ class Instruments:
         """Takes the seconds between two chunks; None when that is switched off."""
         if config.chunk_metric:
             gaps = _either(meter, config, names.METRIC_TIME_PER_OUTPUT_CHUNK, names.LATEST_TIME_PER_OUTPUT_CHUNK)
-            self.record_gap = guard.wrap(_record_all(gaps))
+            self.record_gap = _record_all(gaps)
 
     def opened(self, attributes: Attributes, context: Context) -> None:
         """Count a stream that has started."""

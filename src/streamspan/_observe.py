@@ -9,7 +9,7 @@ from typing import Any, TypeVar, overload
 
 from streamspan import _api
 from streamspan._config import ConfigError
-from streamspan._ownership import Call
+from streamspan._ownership import Call, call_of
 from streamspan._records import Delta, Request
 from streamspan._taps import AsyncItems, Items
 from streamspan.providers import Endpoint, Provider
@@ -72,7 +72,8 @@ def observe(
     items = stream.__aiter__() if is_async else iter(stream)
     runtime = _api.runtime()
     call = None
-    if runtime is not None and not runtime.guard.is_off:
+    is_recorded = call_of(getattr(stream, "response", None)) is not None  # an SDK's stream that has its session already
+    if runtime is not None and not runtime.guard.is_off and not is_recorded:
         call = runtime.guard.call(_open, runtime, provider, model, operation, read)
     return ObservedAsync(items, call) if is_async else Observed(items, call)
 

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, cast
 
 DEFAULT_CHUNK_EVENTS = 32
 REDACTIONS = ("api_key", "bearer", "card", "email", "phone")
 _MOST_SECONDS = 1e9  # over 30 years; more would not fit into nanoseconds
 _MOST_DIGITS = 15
 
-T = TypeVar("T")
+Items: TypeAlias = tuple[object, ...]
 
 
 class StreamspanError(Exception):
@@ -106,7 +106,7 @@ def _split(text: str) -> tuple[str, ...]:
 
 
 def _are(kind: type) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, tuple) and all(isinstance(item, kind) for item in value)
+    return lambda value: isinstance(value, tuple) and all(isinstance(item, kind) for item in cast("Items", value))
 
 
 def _parse_hosts(text: str) -> tuple[HostPattern, ...]:
@@ -170,7 +170,7 @@ def _parse_redactions(text: str) -> tuple[str, ...]:
 
 
 def _are_redactions(value: object) -> bool:
-    return isinstance(value, tuple) and all(isinstance(name, str) and name in REDACTIONS for name in value)
+    return isinstance(value, tuple) and all(name in REDACTIONS for name in cast("Items", value))
 
 
 def one_of(*allowed: str) -> Kind:

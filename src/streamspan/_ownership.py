@@ -14,7 +14,7 @@ from collections.abc import Callable
 from contextvars import ContextVar, Token
 from threading import get_ident
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
 from opentelemetry import context as otel_context
 
@@ -42,6 +42,7 @@ class Call:
 
     __slots__ = (
         "_ambient",
+        "_answer",
         "_owners",
         "_token",
         "context",
@@ -77,6 +78,7 @@ class Call:
         # An exception that was being handled when the call was made is not the caller's reason to close the stream.
         self._ambient = id(sys.exc_info()[1])
         self._owners: list[weakref.ref[Any]] = []
+        self._answer: weakref.ref[Any] | None = None
 
     def owned_by(self, *owners: object) -> None:
         """Remember the objects through which the caller holds the stream."""
@@ -88,6 +90,14 @@ class Call:
         Weak references are cleared before finalizers run, so a close that a finalizer makes is told from the caller's.
         """
         return any(owner() is None for owner in self._owners)
+
+    def answered_by(self, response: object) -> None:
+        """Remember the HTTP response that accepted the call, without keeping it."""
+        self._answer = weakref.ref(response)
+
+    def answer(self) -> Any:
+        """Return the HTTP response that accepted the call, None if there is none or nobody holds it any more."""
+        return None if self._answer is None else self._answer()
 
     def abandon(self) -> None:
         """Give the session up without a word: a fault of ours has cost it its taps."""
@@ -144,7 +154,7 @@ def mark(response: Any, call: Call) -> None:
 def call_of(response: Any) -> Call | None:
     """Return the call that an HTTP response belongs to."""
     extensions = getattr(response, "extensions", None)
-    return extensions.get(_EXTENSION) if type(extensions) is dict else None
+    return cast("dict[str, Any]", extensions).get(_EXTENSION) if type(extensions) is dict else None
 
 
 def is_suppressed() -> bool:

@@ -67,7 +67,7 @@ class Recorder:
         scrub: Callable[[str], str] = scrub_secrets,
     ) -> None:
         self.guard = Guard("recorder")
-        self.instruments = Instruments(meter, config, self.guard)
+        self.instruments = Instruments(meter, config)
         self._config = config
         self._tracer = tracer
         self._on_session_end = on_session_end
@@ -86,6 +86,11 @@ class Recorder:
             finish_content=_finisher(config, redact),
             guard=self.guard,
         )
+
+    def use(self, tracer: Tracer, logger: Logger) -> None:
+        """Go over to another tracer and logger; meters change their provider by themselves."""
+        self._tracer = tracer
+        self._describer.use(logger)
 
     def start(self, request: Request, started_unix_ns: int) -> SessionTelemetry:
         """Start the span of a call, as a child of what is current now, and count it if it is a stream."""
@@ -168,7 +173,9 @@ class SessionTelemetry:
         """What every metric of the session carries from the start."""
         record_gap = recorder.instruments.record_gap if request.is_stream else None
         self._gaps = None if record_gap is None else Gaps(record_gap, self.attributes, context)
-        self.chunk: Callable[[int], object] | None = self._gaps
+        self.chunk: Callable[[int], object] | None = None
+        if self._gaps is not None:
+            self.chunk = recorder.guard.wrap_reader(self._gaps, otherwise=None)
         """Takes the arrival of a chunk; None when gaps are not recorded."""
         self._recorder = recorder
         self._request = request

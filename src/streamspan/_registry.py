@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, entry_points, version
 
 from streamspan._config import Config, ConfigError
@@ -84,11 +84,18 @@ def _warned(names: Iterable[str], known: Iterable[str], variable: str) -> list[s
 
 def is_too_old(integration: Integration) -> str | None:
     """Return the installed version of a library if it is older than what is supported; None if it is not."""
+    installed = _installed(integration.distribution)
+    numbers = _numbers(installed)
+    return installed if numbers and numbers < _numbers(integration.oldest) else None
+
+
+@cache
+def _installed(distribution: str) -> str:
+    """Return the version of a distribution, empty without a usable one; reading it parses a file, so once is enough."""
     try:
-        installed = version(integration.distribution)
-    except PackageNotFoundError:
-        return None
-    return installed if _numbers(installed) < _numbers(integration.oldest) else None
+        return version(distribution) or ""
+    except (PackageNotFoundError, KeyError):  # KeyError: metadata without a version, from Python 3.12
+        return ""
 
 
 def _numbers(text: str) -> tuple[int, ...]:

@@ -10,7 +10,6 @@
 
 What an ending signal means depends on the state that it meets: `_endings.ENDINGS`.
 The chunk path is two calls, made by a tap:
-
     pull()          before the read: the last chunk is read for its content now, in the shadow of the next wait
     arrived(chunk)  after the read: one clock reading and two stores, then the caller has the chunk
 
@@ -21,8 +20,7 @@ finalizer in the middle of the same thread's code could never take.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from streamspan._answer import OutputSink
 from streamspan._endings import BEFORE_CHUNKS, ENDINGS, NOTICED_LATE, UNFINISHED, Signal, State, ending
@@ -75,12 +73,12 @@ class Session(Timeline):
         "_pulled_at",
         "ending",
         "fault",
+        "is_accepted",
         "is_ended",
         "last_words",
         "observer",
         "read",
         "reader",
-        "request_id",
         "state",
         "was_done",
     )
@@ -121,16 +119,16 @@ class Session(Timeline):
         self.fault: ProviderError | None = None
         self.was_done: Callable[[], bool] | None = None
         self.last_words: Callable[[], Iterable[Delta]] | None = None
-        self.reader, self._has_returned = 0, False
+        self.reader, self._has_returned, self.is_accepted = 0, False, False
         self._pending, self._carried_wait_ns = _NOTHING, 0
-        self.request_id: str | None = None
 
     # --- before the stream ---------------------------------------------------------------------------------------
 
     def headers(self, status_code: int | None, request_id: str | None) -> None:
         """The response headers have arrived."""
-        if self.headers_at is None:
+        if not self.is_accepted:
             self.headers_at = self.clock()
+        self.is_accepted = True
         self.status_code = status_code
         self.request_id = request_id or None
         if self.state is State.REQUESTED:
@@ -182,13 +180,13 @@ class Session(Timeline):
             return
         # A piece of the wire: any number of events. Where there is none (keep-alive, half an event), the wait goes on.
         self._carried_wait_ns = wait
-        for each in delta:  # type: ignore[union-attr] # Delta has no subclasses
+        for each in cast("Iterable[Delta]", delta):
             wait, self._carried_wait_ns = self._carried_wait_ns, 0
             self.take_chunk(each, at_ns, wait)
 
     def leftover(self, rest: Any) -> None:
         """Read what the reader still holds when the stream is over; it arrived with the last piece."""
-        for delta in self.read(rest):  # type: ignore[union-attr] # only wire readers hold anything back
+        for delta in cast("Iterable[Delta]", self.read(rest)):  # only wire readers hold anything back
             self.take_chunk(delta, self._arrived_at, 0)
 
     def read_wire(self, read: Callable[[Any], Iterable[Delta]]) -> None:
@@ -198,14 +196,17 @@ class Session(Timeline):
 
     def answered(self, response: Any) -> None:
         """The whole answer of a call without a stream is there: read it, and end."""
-        now = self.clock()
-        if self.headers_at is None:
-            self.headers_at = now
+        if not self.is_accepted:
+            self.headers(None, None)
+        self.heard_all(response)
+        self.marked()
+        self._end(Signal.EXHAUSTED)
+
+    def heard_all(self, response: Any) -> None:
+        """Take what a whole answer says, without an ending."""
         deltas = self.read(response)
         for delta in (deltas,) if isinstance(deltas, Delta) else deltas:
             self.take(delta)
-        self.marked()
-        self._end(Signal.EXHAUSTED)
 
     # --- what the stream says about itself -----------------------------------------------------------------------
 
@@ -275,7 +276,7 @@ class Session(Timeline):
         self.is_ended, self.state = True, State.ENDED
         self.observer.ended(self)
         # Its traceback holds the frames that hold the stream: kept, it would keep the connection until a collection.
-        self.ending = replace(self.ending, exception=None)
+        self.ending = self.ending._replace(exception=None)
 
     def _is_whole(self) -> bool:
         """Tell whether the end of the stream is its marker, or the marker was where only the byte tap could see it."""
@@ -296,4 +297,4 @@ class Session(Timeline):
     @property
     def finish_reasons(self) -> tuple[str, ...]:
         """The provider's finish reasons by choice; `error` where one was due and never came."""
-        return self.reasons(is_started=self.headers_at is not None or self.chunk_count > 0)
+        return self.reasons(is_started=self.is_accepted)

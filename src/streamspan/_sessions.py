@@ -32,6 +32,7 @@ class Telemetry(Observer, Protocol):
     @property
     def context(self) -> Context:
         """OpenTelemetry context with the session's span."""
+        ...
 
     def follow(self, session: Session) -> None:
         """Take the session that this is the telemetry of."""
@@ -42,6 +43,7 @@ class Recorder(Protocol):
 
     def start(self, request: Request, started_unix_ns: int) -> Telemetry:
         """Start the span of a session."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,7 @@ class Sessions:
         guard: fence of the recording side.
         new_output: makes the assembler of captured content, None when no content is captured.
         clock: monotonic nanoseconds.
-        before_first: called once before the first session (late set-up of OpenTelemetry).
+        before_each: called before each session (late set-up of OpenTelemetry).
     """
 
     def __init__(
@@ -116,7 +118,7 @@ class Sessions:
         guard: Guard,
         new_output: Callable[[], OutputSink] | None = None,
         clock: Clock = time.monotonic_ns,
-        before_first: Callable[[], None] | None = None,
+        before_each: Callable[[], None] | None = None,
     ) -> None:
         self.config = config
         self._recorder = recorder
@@ -124,7 +126,7 @@ class Sessions:
         self._guard = guard
         self._new_output = new_output
         self._clock = clock
-        self._before_first = before_first
+        self._before_each = before_each
 
     def open(self, opening: Opening, guard: Guard) -> Call | None:
         """Open a session for a call, None if somebody asked that nothing be recorded here.
@@ -140,9 +142,8 @@ class Sessions:
         """Begin a session whose request is known; as `open`."""
         if is_suppressed():
             return None
-        before_first, self._before_first = self._before_first, None
-        if before_first is not None:
-            self._guard.call(before_first)
+        if self._before_each is not None:
+            self._guard.call(self._before_each)
         started_unix_ns = time.time_ns()
         telemetry = self._recorder.start(request, started_unix_ns)
         read = endpoint.read if request.is_stream else endpoint.read_whole or endpoint.read

@@ -66,7 +66,8 @@ def _call(session: Session) -> dict[str, Any]:
 
 
 def _times(session: Session) -> dict[str, Any]:
-    waits = session.waits if session.waits is not None and session.waits.count else None
+    waits = session.waits
+    p50, p95 = (None, None) if waits is None else waits.quantiles(0.5, 0.95)
     return {
         "time_to_headers": session.seconds_to(session.headers_at),
         "time_to_first_chunk": session.seconds_to(session.first_chunk_at),
@@ -74,9 +75,9 @@ def _times(session: Session) -> dict[str, Any]:
         "time_to_first_answer": session.seconds_to(session.first_answer_at),
         "provider_time": session.provider_ns / 1e9,
         "consumer_time": session.consumer_ns / 1e9,
-        "wait_p50": None if waits is None else waits.quantile(0.5),
-        "wait_p95": None if waits is None else waits.quantile(0.95),
-        "wait_max": None if waits is None else waits.max_ns / 1e9,
+        "wait_p50": p50,
+        "wait_p95": p95,
+        "wait_max": None if waits is None or p50 is None else waits.max_ns / 1e9,
         "stall_count": session.stall_count,
         "stall_time": session.stall_ns / 1e9,
     }

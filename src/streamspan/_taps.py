@@ -46,7 +46,7 @@ def tell(call: Call, exc: BaseException) -> None:
 
 def _failed(call: Call, failure: Failure) -> None:
     session = call.session
-    if session.headers_at is not None and failure.is_from_provider:
+    if session.is_accepted and failure.is_from_provider:
         # Inside the stream: the SDK made an exception of what the provider said, also after a finish reason. The SDK
         # keeps the chunk to itself, and with it usage that may have come in the same breath (OpenRouter).
         session.faulted(ProviderError(failure.type, failure.message))

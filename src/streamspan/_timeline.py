@@ -48,6 +48,7 @@ class Timeline(Answer):
         "last_chunk_at",
         "output_chunk_count",
         "provider_ns",
+        "request_id",
         "resend_count",
         "retries",
         "stall_count",
@@ -82,6 +83,7 @@ class Timeline(Answer):
         self.retries: list[Retry] = []
         self.resend_count = 0
         self.status_code: int | None = None
+        self.request_id: str | None = None
         self.headers_at: int | None = None
         self.first_chunk_at: int | None = None
         self.last_chunk_at: int | None = None
@@ -102,6 +104,7 @@ class Timeline(Answer):
         failed, self._failed_attempt = self._failed_attempt, None
         if failed is None:
             return
+        self.headers_at = self.request_id = None  # of the attempt that failed
         failed_at, status_code, error_type = failed
         self.resend_count += 1
         if len(self.retries) == _MOST_RETRIES:
@@ -113,6 +116,12 @@ class Timeline(Answer):
         """An HTTP request failed, by its status or before it had one."""
         self._failed_attempt = (self.clock(), status_code, error_type)
         self.status_code = status_code
+
+    def refused(self, status_code: int, request_id: str | None) -> None:
+        """The headers of a response have arrived, and say that there will be no answer."""
+        self.attempt_failed(status_code, None)
+        self.headers_at = self.clock()
+        self.request_id = request_id or None
 
     def take_chunk(self, delta: Delta, at_ns: int, wait: int) -> None:
         """Take one chunk that arrived after a wait."""

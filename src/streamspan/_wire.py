@@ -46,23 +46,24 @@ class WireReader:
         return list(self._deltas(self._split.feed(data if self._content is None else self._content.decode(data))))
 
     def _deltas(self, events: Iterable[Any]) -> Iterator[Delta]:
+        read = self._endpoint.read
         for event in events:
-            if isinstance(event, str | bytes):
-                whole = self._endpoint.read_whole if isinstance(self._split, _Whole) else None
-                yield (whole or self._endpoint.read)(json.loads(event))
+            if isinstance(event, bytes):  # a whole document
+                yield _read((self._endpoint.read_whole or read), event)
+            elif isinstance(event, str):  # a line
+                yield _read(read, event)
             elif event.data == self._endpoint.done_data and event.data:
                 return  # the byte tap's tail says so too; it is no chunk, as it is none for the SDK
             else:
-                yield self._event(event)
+                yield _read(read, event.data, event.event if self._endpoint.wants_event else None)
 
-    def _event(self, event: Any) -> Delta:
-        try:
-            payload = json.loads(event.data)
-        except ValueError:
-            return Delta()  # whoever reads it will say what is wrong with it
-        if self._endpoint.wants_event:
-            payload = {"event": event.event, "data": payload}
-        return self._endpoint.read(payload)
+
+def _read(read: Callable[[Any], Delta], document: str | bytes, name: str | None = None) -> Delta:
+    try:
+        payload = json.loads(document)
+    except ValueError:
+        return Delta()  # whoever reads it will say what is wrong with it
+    return read(payload if name is None else {"event": name, "data": payload})
 
 
 def read_tail(endpoint: Endpoint, tail: Callable[[], bytes]) -> Iterable[Delta]:

@@ -9,7 +9,7 @@ assert captured.summaries[0].outcome == "completed"
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -70,7 +70,7 @@ class Captured:
 
 
 @contextmanager
-def capture(**arguments: Any) -> Iterator[Captured]:
+def capture(**arguments: Any) -> Generator[Captured, None, None]:
     """Instrument with in-memory providers inside the block, and undo it afterwards.
 
     What the application has instrumented itself is set aside for so long, and put back.

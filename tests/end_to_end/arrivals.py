@@ -23,13 +23,17 @@ from opentelemetry.sdk.metrics.export import (
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanKind, StatusCode
-from tests.otlp_sink import Mode, OtlpSink
+
+from otlp_sink import Mode, OtlpSink
 
 _STATUSES = {0: StatusCode.UNSET, 1: StatusCode.OK, 2: StatusCode.ERROR}
 
 
 class Arrivals(OtlpSink):
     """A receiver that keeps the messages themselves."""
+
+    def __enter__(self) -> Arrivals:
+        return self
 
     def receive(self, signal: str, request: Any, headers: dict[str, str], path: str, peer: str) -> Mode:
         """Take a request, and keep it."""
@@ -74,12 +78,12 @@ class Arrivals(OtlpSink):
 
     def exported_metrics(self) -> MetricsData:
         """Return the metrics as a reader collects them."""
-        data: dict[str, Metric] = {}
+        data: dict[str, Any] = {}
         for signal, _, scoped in self._scoped():
             for metric in scoped.metrics if signal == "metrics" else ():
                 found = _metric(metric)
                 if metric.name in data:
-                    data[metric.name].data.data_points.extend(found.data.data_points)  # type: ignore[attr-defined]
+                    data[metric.name].data.data_points.extend(found.data.data_points)
                 else:
                     data[metric.name] = found
         scope = ScopeMetrics(InstrumentationScope("streamspan"), list(data.values()), "")
@@ -87,7 +91,7 @@ class Arrivals(OtlpSink):
 
 
 def _field(message: Any, begin: str) -> Any:
-    """Return the repeated field whose name begins so: `resource_spans`, `scope_metrics` …"""
+    """Return the repeated field whose name begins so, such as `resource_spans` or `scope_metrics`."""
     (name,) = (each.name for each in message.DESCRIPTOR.fields if each.name.startswith(begin))
     return getattr(message, name)
 

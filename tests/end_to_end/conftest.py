@@ -4,6 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-pytest.register_assert_rewrite("tests.end_to_end.checks")
+pytest.register_assert_rewrite("end_to_end.checks")
 
-from tests.test_collector import otelcol as otelcol  # noqa: E402 - a fixture, found by its name
+from test_collector import otelcol  # noqa: E402, F401 - a fixture, found by its name

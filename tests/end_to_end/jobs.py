@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.support.truth import Payload, Truth, of_chat, of_responses, of_run
-from tests.test_recordings import RECORDINGS, Recording, _known
+from support.truth import Payload, Truth, of_chat, of_responses, of_run
+from test_recordings import RECORDINGS, Recording, _known
 
 Reader = Callable[[Iterable[Payload]], Truth]
 QUESTION = "What is a stream?"
@@ -230,8 +230,8 @@ def _responses(name: str, scenario: str, **more: Any) -> Job:
 
 def _run(name: str, scenario: str, **more: Any) -> Job:
     arguments = {"thread_id": "thread_demo", "assistant_id": "asst_demo", "model": f"gpt-{name}", "stream": True}
-    more = {"call": "beta.threads.runs.create", "operation": "invoke_agent", "read": of_run} | more
-    return Job(name=name, scenario=scenario, arguments=arguments, **more)
+    call: dict[str, Any] = {"call": "beta.threads.runs.create", "operation": "invoke_agent", "read": of_run}
+    return Job(name=name, scenario=scenario, arguments=arguments, **call, **more)
 
 
 def recorded_jobs() -> Iterator[Job]:
@@ -253,5 +253,5 @@ def _recorded(recording: Recording) -> Job:
         run = {"thread_id": "thread_x"} | _known(body, "assistant_id")
         call = {"call": "beta.threads.runs.create", "arguments": run, "operation": "invoke_agent", "read": of_run}
     error = call.get("read", of_chat)(recording.events).error
-    failure = {"outcome": "error", "error": error, "hidden": 1} if error else {}
+    failure: dict[str, Any] = {"outcome": "error", "error": error, "hidden": 1} if error else {}
     return Job(**common | call | failure)

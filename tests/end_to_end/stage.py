@@ -6,16 +6,16 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from end_to_end.jobs import Job
 from streamspan.demo import DemoProvider
-from tests.end_to_end.jobs import Job
-from tests.support.replay import Replay, cut
-from tests.support.truth import Payload
+from support.replay import Replay, cut
+from support.truth import Payload
 
 APPLICATION = Path(__file__).with_name("application.py")
 PROTOCOLS = {"http": "http/protobuf", "grpc": "grpc"}
@@ -145,7 +145,7 @@ class Stage:
 
 
 def _payload(text: str) -> Payload:
-    if not text.startswith("{\""):  # [DONE], and what is no JSON
+    if not text.startswith('{"'):  # [DONE], and what is no JSON
         return Payload("", None)
     data = json.loads(text)
     kind = data.get("object", "")

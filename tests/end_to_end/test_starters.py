@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end import checks
-from tests.end_to_end.jobs import demo_jobs
-from tests.end_to_end.stage import Ended, Stage, to
-from tests.otlp_sink import Item, OtlpSink
+from end_to_end import checks
+from end_to_end.jobs import demo_jobs
+from end_to_end.stage import Ended, Stage, to
+from otlp_sink import Item, OtlpSink
 
-_NAMES = {"chat-tools", "act-close", "chat-short", "responses-ok", "chat-status_429"}
+_NAMES = {"chat-tools", "act-close", "chat-short", "chat-reasoning", "chat-status_429"}
 _QUIET = ("-W", "ignore::DeprecationWarning")
 _RUN = (sys.executable, *_QUIET, "-m", "streamspan", "run")
 # What the script `opentelemetry-instrument` does.
@@ -48,7 +48,7 @@ def expected(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> dict[che
 
 
 def _shapes(spans: list[Item], stage: Stage) -> dict[checks.Key, object]:
-    found = {checks.key_of(span["attributes"]): checks.shape_of(span) for span in spans}
+    found: dict[checks.Key, object] = {checks.key_of(span["attributes"]): checks.shape_of(span) for span in spans}
     assert len(found) == len(spans) == len(stage.cast)
     return found
 

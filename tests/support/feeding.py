@@ -98,7 +98,8 @@ class Feed:
 
     def call(self, *, request: Request = REQUEST, provider: Provider | None = None, **endpoint: Any) -> Call:
         """Open a session; a chunk is its own delta unless `read` says otherwise."""
-        made = Endpoint(**{"name": "test", "operation": "chat", "paths": (), "read": as_it_is} | endpoint)
+        given: dict[str, Any] = {"name": "test", "operation": "chat", "paths": (), "read": as_it_is}
+        made = Endpoint(**given | endpoint)
         provider = provider or Provider(name="acme", endpoints=(made,))
         call = self.sessions.begin(request, endpoint=made, provider=provider, guard=self.guard)
         assert call is not None

@@ -225,7 +225,13 @@ LINES = replace(
     weight=_ends_event,
     traits=frozenset({"wire", "with", "server", "chat", "done", "full"}),
 )
-BYTES = replace(LINES, name="chat-streaming-bytes", view=lambda response: response.iter_bytes(), weight=_events_in)
+BYTES = replace(
+    LINES,
+    name="chat-streaming-bytes",
+    view=lambda response: response.iter_bytes(),
+    weight=_events_in,
+    traits=LINES.traits - {"full"},
+)
 HELPER = Surface(
     name="chat-helper",
     start=lambda client: client.chat.completions.stream(model=MODEL, messages=MESSAGES),

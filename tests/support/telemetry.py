@@ -9,6 +9,7 @@ from opentelemetry.sdk._logs import LoggerProvider, ReadableLogRecord
 from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader, Metric, MetricsData
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -18,6 +19,9 @@ import streamspan
 from streamspan import _api
 from streamspan._records import SessionSummary
 
+# Finding out about the process takes 4 ms per provider.
+_RESOURCE = Resource({})
+
 
 class Told:
     """What streamspan told in one run."""
@@ -26,13 +30,14 @@ class Told:
         self._spans = InMemorySpanExporter()
         self._logs = InMemoryLogRecordExporter()  # type: ignore[no-untyped-call]
         self._reader = InMemoryMetricReader()
-        self.tracers = TracerProvider(sampler=sampler, shutdown_on_exit=False)
+        self.tracers = TracerProvider(sampler=sampler, resource=_RESOURCE, shutdown_on_exit=False)
         self.tracers.add_span_processor(SimpleSpanProcessor(self._spans))
-        self.meters = MeterProvider([self._reader], shutdown_on_exit=False)
-        self.loggers = LoggerProvider(shutdown_on_exit=False)
+        self.meters = MeterProvider([self._reader], resource=_RESOURCE, shutdown_on_exit=False)
+        self.loggers = LoggerProvider(resource=_RESOURCE, shutdown_on_exit=False)
         self.loggers.add_log_record_processor(SimpleLogRecordProcessor(self._logs))
         self.summaries: list[SessionSummary] = []
         self._collected: MetricsData | None = None
+        self._is_finished = False
 
     def instrument(self, config: streamspan.Config | None = None) -> None:
         """Instrument, with everything going here."""
@@ -82,8 +87,9 @@ class Told:
 
     @property
     def metrics_data(self) -> MetricsData | None:
-        """The metrics, collected now."""
-        self._collected = self._reader.get_metrics_data() or self._collected
+        """The metrics, collected now, or when everything was over."""
+        if not self._is_finished:
+            self._collected = self._reader.get_metrics_data() or self._collected
         return self._collected
 
     @property
@@ -107,9 +113,11 @@ class Told:
         return sum(point.count for point in points)
 
     def finish(self) -> None:
-        """Uninstrument, when everything that was dropped has been recorded."""
+        """Uninstrument, when everything that was dropped has been recorded; nothing more will be."""
         _api.drain()
         streamspan.uninstrument()
+        self._collected = self.metrics_data
+        self._is_finished = True
 
 
 def scope_of(span: ReadableSpan) -> str:

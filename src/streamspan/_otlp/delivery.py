@@ -187,12 +187,18 @@ class Delivery:
             self._failed(attempt.problem or UNEXPLAINED)
         return result
 
+    def close(self) -> None:
+        """From now on the process is ending: what is hopeless is not waited for, also if it was known before."""
+        self.is_closing = True
+        if (attempt := self._attempt) and attempt.problem:
+            self._noticed(attempt.problem)
+
     def give_up(self) -> None:
         """End the export in progress, if it can be ended, and refuse later ones."""
         self._is_over = True
         if attempt := self._attempt:
             attempt.is_given_up = True
-            self.problem = self.problem or TIMED_OUT
+            self.problem = self.problem or attempt.problem or TIMED_OUT
         with exporting(Attempt()):
             self.abort()
 

@@ -10,6 +10,7 @@ started in advance, because Python 3.12 and later start no thread once exit hook
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 import weakref
@@ -54,17 +55,23 @@ class OwnProviders:
             os.register_at_fork(after_in_child=lambda: (own := after_fork()) and own())
 
     def adopt(self) -> None:
-        """Make them the global providers of the signals for which the application has set none.
+        """Make them the global providers, if the application has set none for any signal.
 
-        Called before the first session; later calls do nothing, simultaneous ones wait for the first.
+        An application that sets its own later still can, and they are used from then on. Called before each session;
+        later calls do nothing, simultaneous ones wait for the first.
         """
+        if self._is_adopted.is_set():
+            return
         if not self._is_first("adopt"):
             self._is_adopted.wait(_ADOPTION_SECONDS)
             return
-        _set_if_unset(trace.get_tracer_provider, trace.set_tracer_provider, self.tracer_provider)
-        _set_if_unset(metrics.get_meter_provider, metrics.set_meter_provider, self.meter_provider)
-        if self.logger_provider:
-            _set_if_unset(_logs.get_logger_provider, _logs.set_logger_provider, self.logger_provider)
+        if all(map(_is_unset, (trace.get_tracer_provider, metrics.get_meter_provider, _logs.get_logger_provider))):
+            trace.set_tracer_provider(self.tracer_provider)
+            metrics.set_meter_provider(self.meter_provider)
+            if self.logger_provider:
+                _logs.set_logger_provider(self.logger_provider)
+            for module, name in _SET_ONCE:
+                _allow_another(sys.modules.get(module), name)
         self._is_adopted.set()
 
     def shutdown(self, seconds: float = 2.0) -> None:
@@ -76,7 +83,7 @@ class OwnProviders:
             return
         deadline = time.monotonic() + seconds
         for delivery in self._deliveries:
-            delivery.is_closing = True
+            delivery.close()
         for closer in self._closers:
             closer.go()
         if not _all_done(self._closers, deadline - min(_LAST_SECONDS, seconds / 2)):
@@ -126,7 +133,22 @@ def _all_done(closers: Iterable[_Closer], deadline: float) -> bool:
     return all(closer.done_by(deadline) for closer in closers)
 
 
-def _set_if_unset(get: Callable[[], object], set_: Callable[[T], object], own: T) -> None:
+def _is_unset(get: Callable[[], object]) -> bool:
     # The API has no public question for its own stand-in, but its classes are called so for all three signals.
-    if type(get()).__name__.lstrip("_").startswith("Proxy"):
-        set_(own)
+    return type(get()).__name__.lstrip("_").startswith("Proxy")
+
+
+# The API takes one provider per signal and process, and refuses the next with a warning. Ours only stand in for those
+# of an application that has none: without this, one that sets its own after the first stream would lose all its spans.
+# The names are private and the same in opentelemetry-api 1.38 to 1.45; where they are not, the API's rule stays.
+_SET_ONCE = (
+    ("opentelemetry.trace", "_TRACER_PROVIDER_SET_ONCE"),
+    ("opentelemetry.metrics._internal", "_METER_PROVIDER_SET_ONCE"),
+    ("opentelemetry._logs._internal", "_LOGGER_PROVIDER_SET_ONCE"),
+)
+
+
+def _allow_another(module: object, name: str) -> None:
+    once = getattr(module, name, None)
+    if hasattr(once, "_done"):
+        once._done = False  # type: ignore[union-attr] # noqa: SLF001 - see above

@@ -70,7 +70,9 @@ class _Attempt:
 
     def _note(self, response: Any) -> None:
         session, status = self._call.session, response.status_code
+        request_id = self._call.request_id(response.headers)
         if status >= _FIRST_ERROR_STATUS:
-            session.attempt_failed(status, None)
+            session.refused(status, request_id)
         else:
-            session.headers(status, self._call.request_id(response.headers))
+            session.headers(status, request_id)
+            self._call.answered_by(response)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from streamspan._bodies import attach
@@ -90,19 +90,18 @@ class _Calls:
         if self._guard.is_off:
             return None
         options = kwargs["options"] if "options" in kwargs else args[1]
-        url = urlsplit(options.url)
-        endpoint = find_endpoint(self._sdk.provider, options.method.upper(), url.path)
+        path = urlsplit(str(options.url)).path
+        endpoint = find_endpoint(self._sdk.provider, options.method.upper(), path)
         is_stream = bool(kwargs.get("stream"))
         if endpoint is None or not (is_stream or endpoint.read_whole):
             return None
-        body = options.json_data if isinstance(options.json_data, dict) else options.params
         opening = Opening(
             layer=self._sdk.name,
             provider=self._sdk.provider,
             endpoint=endpoint,
             target=_target(client, options.url),
             is_stream=is_stream,
-            body=body if isinstance(body, dict) else {},
+            body=_body(options),
             provider_name=self._client_provider(client),
         )
         call = self._sessions.open(opening, self._guard)
@@ -118,17 +117,29 @@ class _Calls:
 def _ask_for_usage(call: Call, options: Any) -> None:
     """Ask for the usage chunk on parsed streams; in a raw response it could not be kept from the caller."""
     endpoint = call.endpoint
-    if endpoint.with_usage is None or _is_raw(options) or not isinstance(options.json_data, dict):
+    if endpoint.with_usage is None or _is_raw(options) or not _object(options.json_data):
         return
-    body = endpoint.with_usage(options.json_data)
+    if "stream_options" in _object(getattr(options, "extra_json", None)):
+        return  # the caller's `extra_body` has the last word on the wire
+    body = endpoint.with_usage(_object(options.json_data))
     if body is not None:
         options.json_data = body
         call.hides = endpoint.is_usage_only
 
 
+def _body(options: Any) -> dict[str, Any]:
+    """Return the parameters as they go out: `extra_body` beats the arguments; of a GET its query."""
+    body = _object(options.json_data) or _object(options.params)
+    extra = _object(getattr(options, "extra_json", None))
+    return {**body, **extra} if extra else body
+
+
 def _is_raw(options: Any) -> bool:
-    headers = options.headers if isinstance(options.headers, dict) else {}
-    return any(str(name).lower() == _RAW_RESPONSE for name in headers)
+    return any(name.lower() == _RAW_RESPONSE for name in _object(options.headers))
+
+
+def _object(value: object) -> dict[str, Any]:
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
 _PORTS = {"https": 443, "http": 80, "wss": 443, "ws": 80}
@@ -158,7 +169,7 @@ class _Request:
     def __exit__(self, kind: Any, exc: BaseException | None, tb: Any) -> None:
         self._active.__exit__(kind, exc, tb)
         if exc is not None:
-            self._call.guard.call(tell, self._call, exc)
+            self._call.guard.call(_failed, self._call, exc)
 
     def answered(self, result: Any) -> Any:
         call = self._call
@@ -167,11 +178,19 @@ class _Request:
         return result
 
 
+def _failed(call: Call, exc: BaseException) -> None:
+    """Tell the session what was raised; if that was about a whole answer that came (a parser's), take the answer first."""
+    response = call.answer()
+    if response is not None and not call.session.request.is_stream and response.is_closed:
+        call.session.heard_all(_json(response))
+    tell(call, exc)
+
+
 def _opened(call: Call, result: Any) -> bool:
     """Put the tap where the answer will be read; return True (a fault returns nothing)."""
     session = call.session
     response = _http_response(result)
-    if response is not None and session.headers_at is None:
+    if response is not None and not session.is_accepted:
         session.headers(response.status_code, call.request_id(response.headers))
     if not session.request.is_stream and (response is None or response.is_closed):
         session.answered(result if response is None else _json(response))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from streamspan._records import Delta
 from streamspan.providers import _openai_chat
@@ -19,7 +19,7 @@ def read_anything(chunk: Any) -> Delta:
     if isinstance(chunk, bytes | bytearray):
         return Delta(chunk.decode("utf-8", "replace"), 0)
     if isinstance(chunk, Mapping):
-        chunk = dict(chunk)
+        chunk = dict(cast("Mapping[str, Any]", chunk))
     if type(fields(chunk).get("choices")) is list:
         return _openai_chat.read_chunk(chunk)
     for name in _TEXT_FIELDS:
@@ -30,4 +30,4 @@ def read_anything(chunk: Any) -> Delta:
 
 def _field(value: Any, name: str) -> Any:
     # getattr, unlike in the other readers: objects with slots and named tuples have no __dict__.
-    return value.get(name) if isinstance(value, dict) else getattr(value, name, None)
+    return cast("dict[str, Any]", value).get(name) if isinstance(value, dict) else getattr(value, name, None)

@@ -7,7 +7,7 @@ null, a choice without `delta`, `index` null or missing (DeepSeek, Azure, OpenRo
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from streamspan._records import AUDIO, AttributeValue, Delta, ProviderError, ToolCallDelta
 from streamspan.providers._shapes import counts, extras, fields, items, text
@@ -53,8 +53,8 @@ def text_of(chunk: Any) -> str | None:
 
 def _read(chunk: Any, key: str | None) -> Delta:
     data = fields(chunk)
-    choices = data.get("choices")
-    if choices and type(choices) is list:
+    choices = items(data.get("choices"))
+    if choices:
         delta = _choice(choices[0], key)
         if len(choices) > 1:
             delta.others = [_choice(choice, key) for choice in choices[1:]]
@@ -171,7 +171,7 @@ def known(attributes: Mapping[str, Any]) -> dict[str, AttributeValue]:
 
 def _is_attribute(value: Any) -> bool:
     if isinstance(value, list):
-        return all(isinstance(item, str) for item in value)
+        return all(isinstance(item, str) for item in cast("list[object]", value))
     return isinstance(value, str | bool | int | float)
 
 
@@ -227,7 +227,7 @@ def _common(body: Mapping[str, Any]) -> dict[str, AttributeValue]:
 
 
 def _strings(value: Any) -> list[str] | None:
-    return [item for item in value if type(item) is str] if type(value) is list else None
+    return [item for item in items(value) if type(item) is str] if type(value) is list else None
 
 
 def output_type(response_format: Any, modalities: Any = None) -> str | None:

@@ -7,7 +7,7 @@ lacks costs 3 microseconds (pydantic 2 `__getattr__`), and its undeclared fields
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 _EMPTY: Mapping[str, Any] = {}
 
@@ -15,7 +15,7 @@ _EMPTY: Mapping[str, Any] = {}
 def fields(value: Any) -> Mapping[str, Any]:
     """Return the declared fields of an SDK object, or the JSON object itself; empty for anything else."""
     if type(value) is dict:
-        return value
+        return cast("dict[str, Any]", value)
     try:
         return value.__dict__  # type: ignore[no-any-return] # an instance's __dict__
     except AttributeError:
@@ -25,7 +25,7 @@ def fields(value: Any) -> Mapping[str, Any]:
 def extras(value: Any) -> Mapping[str, Any]:
     """Return the fields that the SDK's class does not declare; for JSON that is the object itself."""
     if type(value) is dict:
-        return value
+        return cast("dict[str, Any]", value)
     try:
         return value.__pydantic_extra__ or _EMPTY
     except AttributeError:
@@ -39,7 +39,7 @@ def text(value: Any) -> str:
 
 def items(value: Any) -> list[Any]:
     """Return a list field, empty when it is missing, null or something else."""
-    return value if type(value) is list else []
+    return cast("Any", value) if type(value) is list else []
 
 
 def counts(pairs: Mapping[str, Any]) -> dict[str, int]:
