@@ -12,10 +12,12 @@ import textwrap
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import openai
 import pytest
+from opentelemetry import _logs, metrics, trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.trace import NoOpTracer, Span
@@ -167,7 +169,7 @@ def test_from_another_thread_than_the_main_one(client: openai.OpenAI) -> None:
         def body() -> None:
             try:
                 what()
-            except BaseException as exc:
+            except BaseException as exc:  # noqa: BLE001 - all that is raised is the point
                 raised.append(exc)
 
         thread = threading.Thread(target=body)
@@ -230,7 +232,7 @@ PROGRAM = """
 @pytest.mark.parametrize(
     "flags",
     [["-W", "error"], ["-O"], ["-OO"], ["-X", "dev", "-W", "error"], ["-b", "-W", "error"]],
-    ids=lambda flags: " ".join(flags),
+    ids=" ".join,
 )
 def test_under_the_flags_of_the_interpreter(server: DemoProvider, flags: list[str]) -> None:
     """Warnings as errors, without assertions and docstrings, in development mode: same output, nothing on stderr."""
@@ -386,3 +388,40 @@ def test_without_instrument_there_is_nothing_to_drain_or_list() -> None:
         env={"PATH": os.environ["PATH"], "PYTHONPATH": path},
     )
     assert (result.stdout, result.stderr) == ("[] None\n", "")
+
+
+# --- what the process has at its end, and what it has before its first stream ---------------------------------------------------
+
+
+class Flushed:
+    """A provider that notes how long it may take."""
+
+    def __init__(self) -> None:
+        self.limits: list[int] = []
+
+    def force_flush(self, limit: int) -> bool:
+        self.limits.append(limit)
+        return True
+
+
+def test_only_a_dying_process_flushes_the_applications_providers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At a normal exit they do that themselves; after SIGTERM nobody else would. Bounded, and not all can."""
+    tracers, loggers = Flushed(), Flushed()
+    monkeypatch.setattr(_api._state, "own", None)
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: tracers)
+    monkeypatch.setattr(metrics, "get_meter_provider", object)
+    monkeypatch.setattr(_logs, "get_logger_provider", lambda: loggers)
+    _api._flush(False)
+    assert (tracers.limits, loggers.limits) == ([], [])
+    _api._flush(True)
+    assert (tracers.limits, loggers.limits) == ([1000], [1000])
+
+
+def test_our_own_providers_are_shut_down_at_any_exit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And then nobody else's are touched."""
+    stopped: list[str] = []
+    own = SimpleNamespace(shutdown=lambda: stopped.append("stopped"))
+    monkeypatch.setattr(_api._state, "own", own)
+    for is_last in (False, True):
+        _api._flush(is_last)
+    assert stopped == ["stopped"] * 2

@@ -27,7 +27,7 @@ FIRST = b'data: {"choices": [{"index": 0, "delta": {"content": "Hallo"}}]}\n\n'
 LAST = b'data: {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}\n\ndata: [DONE]\n\n'
 
 
-class Broken(Exception):
+class Broken(Exception):  # noqa: N818 - reads better without a suffix
     pass
 
 

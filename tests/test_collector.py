@@ -32,6 +32,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import SpanKind, Status, StatusCode, set_span_in_context
 from opentelemetry.util.types import Attributes
+
 from otlp_sink import Item, OtlpSink, Protocol
 
 ROOT = Path(__file__).parent.parent

@@ -10,14 +10,15 @@ from typing import Any, cast
 import httpx
 import openai
 import pytest
+from pydantic import BaseModel, ValidationError
 
-from streamspan._failures import describe, qualified_name, status_code
+from streamspan._failures import describe, message, qualified_name, quotes_content, status_code
 from streamspan._records import Failure
 
 HERE = __name__
 
 
-class Acme(Exception):
+class Acme(Exception):  # noqa: N818 - reads better without a suffix
     """An SDK's exception: what it carries is in its attributes."""
 
     def __init__(self, message: str = "it broke", **attributes: Any) -> None:
@@ -27,13 +28,6 @@ class Acme(Exception):
 
 class AcmeTimeout(TimeoutError):  # noqa: N818 - as above
     """A timeout by inheritance."""
-
-
-class Nasty(Exception):
-    """An exception that cannot even be shown."""
-
-    def __str__(self) -> str:
-        raise RuntimeError("no words")
 
 
 def told(exc: BaseException) -> tuple[str, bool, bool]:
@@ -53,7 +47,7 @@ def test_an_exception_has_its_name_and_message() -> None:
 def test_a_nested_class_has_its_qualified_name() -> None:
     """Two classes of one name can be told apart."""
 
-    class Inner(Exception):
+    class Inner(Exception):  # noqa: N818 - reads better without a suffix
         pass
 
     assert qualified_name(Inner).endswith("test_a_nested_class_has_its_qualified_name.<locals>.Inner")
@@ -125,6 +119,22 @@ def test_the_sdks_own_exceptions_are_read() -> None:
     assert told(bare) == ("429", False, False)
 
 
-def test_an_exception_that_cannot_be_shown_still_has_its_name() -> None:
-    """A broken `__str__` costs the message, not the description."""
-    assert describe(Nasty()).type == f"{HERE}.Nasty"
+def test_what_an_exception_quotes_is_not_its_message() -> None:
+    """A validation error of pydantic repeats the answer that did not fit."""
+
+    class Answer(BaseModel):
+        count: int
+
+    with pytest.raises(ValidationError) as raised:
+        Answer.model_validate({"count": "the model's secret"})
+    assert "secret" in str(raised.value)
+    assert quotes_content(raised.value)
+    failure = describe(raised.value)
+    assert (failure.type, failure.message) == (qualified_name(ValidationError), "1 validation error(s) for Answer")
+
+
+def test_another_validation_error_says_what_it_says() -> None:
+    """The name alone is no reason."""
+    namesake = type("ValidationError", (Exception,), {})("no such field")
+    assert not quotes_content(namesake)
+    assert message(namesake) == "no such field"

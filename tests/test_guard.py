@@ -82,9 +82,10 @@ def test_a_partial_is_named_by_its_function(caplog: pytest.LogCaptureFixture) ->
 
 
 def test_a_place_may_be_anything(caplog: pytest.LogCaptureFixture) -> None:
-    """A place without a name is shown as it is."""
-    Guard("part").fault("somewhere", ValueError("x"))
-    assert fault_messages(caplog) == [said("part", "somewhere")]
+    """Words are shown as they are; a thing without a name as what it is, never by its content."""
+    Guard("part").fault("the third step", ValueError("x"))
+    Guard("part").fault(["what the model said"], ValueError("x"))
+    assert fault_messages(caplog) == [said("part", "the third step"), said("part", "list")]
 
 
 def test_a_part_that_keeps_failing_is_switched_off_once(caplog: pytest.LogCaptureFixture) -> None:

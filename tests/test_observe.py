@@ -32,7 +32,7 @@ def told() -> Iterator[Told]:
     told.finish()
 
 
-class Broken(Exception):
+class Broken(Exception):  # noqa: N818 - reads better without a suffix
     pass
 
 
@@ -416,7 +416,7 @@ def test_an_exception_of_the_source_is_an_error_and_goes_on(
 
 def test_an_exception_of_the_consumer_is_a_cancel_with_its_type(told: Told) -> None:
     """In a block; nothing is wrong with the stream."""
-    with pytest.raises(Broken), streamspan.observe(generator(), provider="acme") as chunks:
+    with pytest.raises(Broken), streamspan.observe(generator(), provider="acme") as chunks:  # noqa: PT012 - the whole block is the point
         for _ in chunks:
             raise Broken
     assert ending(told) == ("cancelled", "closed", f"{__name__}.Broken")

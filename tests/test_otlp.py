@@ -19,8 +19,8 @@ from typing import Any
 
 import pytest
 from opentelemetry.trace import SpanKind
-from otlp_sink import Item, Mode, OtlpSink, Protocol, closed_port
 
+from otlp_sink import Item, Mode, OtlpSink, Protocol, closed_port
 from streamspan._otlp import check_endpoint, own_providers
 from streamspan._otlp.delivery import Delivery, Notices
 from streamspan._otlp.problems import CLOSED, of_exception, of_grpc, of_http

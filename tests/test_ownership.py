@@ -134,6 +134,27 @@ def test_a_stream_is_dropped_when_one_of_its_owners_is_gone(call: Call) -> None:
     assert call.is_dropped()
 
 
+def test_the_answer_is_remembered_and_not_kept(call: Call) -> None:
+    """The response that accepted the call is its caller's."""
+    assert call.answer() is None
+    response = Owner()
+    call.answered_by(response)
+    assert call.answer() is response
+    del response
+    gc.collect()
+    assert call.answer() is None
+
+
+def test_an_abandoned_call_leaves_no_trace() -> None:
+    """Its session ends without a word, is not open any more, and its count is taken back."""
+    feed = Feed()
+    call = feed.call()
+    call.abandon()
+    call.session.closed()
+    note = feed.note
+    assert (note.endings, note.forgotten_count, feed.lifecycle.sessions()) == ([], 1, [])
+
+
 def test_the_cause_of_closing_is_the_exception_that_is_on_its_way(call: Call) -> None:
     """None outside of any exception."""
     assert call.cause_of_closing() is None
@@ -147,14 +168,14 @@ def test_the_cause_of_closing_is_the_exception_that_is_on_its_way(call: Call) ->
 def test_an_exception_that_was_there_before_the_call_is_no_cause() -> None:
     """The call was made while it was being handled; a new one inside is a cause again."""
     try:
-        raise KeyError("before")
+        raise KeyError("before")  # noqa: TRY301 - the block that handles it is the point
     except KeyError:
         call = Feed().call()
         assert call.cause_of_closing() is None
         try:
-            raise ValueError("now")
+            raise ValueError("now")  # noqa: TRY301 - the block that handles it is the point
         except ValueError as now:
-            assert call.cause_of_closing() is now
+            assert call.cause_of_closing() is now  # noqa: PT017 - looked at while it is handled
         assert call.cause_of_closing() is None
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
-import httpx
-import httpx2
 import openai
 import openai._base_client
 import openai._streaming
@@ -22,15 +22,13 @@ from support.surfaces import MESSAGES, MODEL
 from support.telemetry import Told
 
 _OK = "ok;chunks=4"
+_HTTP: list[Any] = [import_module(name) for name in ("httpx", "httpx2") if find_spec(name)]
 _PLACES: tuple[tuple[type, str], ...] = (
     (openai._base_client.SyncAPIClient, "request"),
     (openai._base_client.AsyncAPIClient, "request"),
     (openai._streaming.Stream, "__stream__"),
     (openai._streaming.AsyncStream, "__stream__"),
-    (httpx.Client, "send"),
-    (httpx.AsyncClient, "send"),
-    (httpx2.Client, "send"),
-    (httpx2.AsyncClient, "send"),
+    *((kind, "send") for module in _HTTP for kind in (module.Client, module.AsyncClient)),
 )
 
 

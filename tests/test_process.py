@@ -96,12 +96,18 @@ EXITS = {
     "sys.exit inside with": ("with stream('hang') as s:\n    next(s); sys.exit(3)", 3, "interrupted"),
     "an uncaught exception": ("s = stream('hang'); next(s); raise ValueError('boom')", 1, "exit"),
     "a suspended generator": (
-        "def chunks():\n    with stream('hang') as s:\n        yield from s\ng = chunks(); next(g)", 0, "exit",
+        "def chunks():\n    with stream('hang') as s:\n        yield from s\ng = chunks(); next(g)",
+        0,
+        "exit",
     ),
     "an unread stream": ("s = stream('hang')", 0, "exit"),
     "a thread that is still reading": (
-        "def read():\n    [None for _ in stream('hang')]\n"
-        "threading.Thread(target=read, daemon=True).start(); time.sleep(0.5)", 0, "exit",
+        (
+            "def read():\n    [None for _ in stream('hang')]\n"
+            "threading.Thread(target=read, daemon=True).start(); time.sleep(0.5)"
+        ),
+        0,
+        "exit",
     ),
 }
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from streamspan import _registry
 from streamspan._config import Config, ConfigError
 from streamspan._registry import INTEGRATIONS, checked_names, is_too_old, known_names, selected
 from streamspan.integrations import Integration
@@ -95,6 +96,7 @@ def test_known_names_are_taken_as_they_come() -> None:
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Integration]:
     """Pretend that a version of a distribution is installed."""
+    _registry._installed.cache_clear()  # what is installed does not change under a real program
 
     def do(metadata: str, oldest: str = "1.66") -> Integration:
         info = tmp_path / "acme_sdk-1.dist-info"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -81,12 +82,13 @@ def text(value: str, choice: int = 0) -> Delta:
 
 
 def end(session: Session, signal: Signal) -> None:
-    {
+    ways: dict[Signal, Callable[[], None]] = {
         Signal.EXHAUSTED: session.exhausted,
         Signal.FAILED: lambda: session.failed(FAILURE),
         Signal.TIMED_OUT: lambda: session.failed(Failure("acme.TooSlow", "too slow", is_timeout=True)),
         Signal.CLOSED: session.closed,
-    }.get(signal, lambda: session.stopped(signal))()
+    }
+    ways.get(signal, lambda: session.stopped(signal))()
 
 
 # --- endings -----------------------------------------------------------------------------------------------------
@@ -224,7 +226,7 @@ def test_provider_and_consumer_time_add_up_to_the_duration(session: Session, clo
 
 @given(st.lists(st.tuples(st.integers(0, 10**10), st.integers(0, 10**10)), max_size=30), st.sampled_from(list(Signal)))
 def test_the_time_is_shared_out_whatever_the_ending(steps: list[tuple[int, int]], signal: Signal) -> None:
-    """provider + consumer = duration, for any stream that is not noticed late."""
+    """Provider + consumer = duration, for any stream that is not noticed late."""
     clock, listener = Clock(), Listener()
     session = make(clock, listener)
     clock.now += 7

@@ -173,7 +173,7 @@ def test_a_session_is_opened_recorded_and_kept_track_of() -> None:
 def test_where_silence_was_asked_for_nothing_is_opened(key: str) -> None:
     """Not even the late set-up runs."""
     before: list[str] = []
-    feed = Feed(before_first=lambda: before.append("set-up"))
+    feed = Feed(before_each=lambda: before.append("set-up"))
     token = otel_context.attach(otel_context.set_value(key, True))
     try:
         assert feed.sessions.open(opening(), feed.guard) is None
@@ -182,22 +182,22 @@ def test_where_silence_was_asked_for_nothing_is_opened(key: str) -> None:
     assert (feed.recorder.notes, before) == ([], [])
 
 
-def test_the_late_set_up_runs_once_before_the_first_session() -> None:
-    """The recorder starts after it."""
+def test_the_late_set_up_runs_before_each_session() -> None:
+    """The recorder starts after it: the application may have set its providers only now."""
     order: list[int] = []
-    feed: Feed = Feed(before_first=lambda: order.append(len(feed.recorder.notes)))
+    feed: Feed = Feed(before_each=lambda: order.append(len(feed.recorder.notes)))
     for _ in range(3):
         feed.sessions.open(opening(), feed.guard)
-    assert order == [0]
+    assert order == [0, 1, 2]
 
 
-def test_a_set_up_that_fails_is_one_line_and_not_tried_again(caplog: pytest.LogCaptureFixture) -> None:
-    """The session is opened all the same."""
+def test_a_set_up_that_fails_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    """The sessions are opened all the same."""
 
     def broken() -> None:
         raise OSError("no exporter")
 
-    feed = Feed(before_first=broken)
+    feed = Feed(before_each=broken)
     for _ in range(3):
         assert feed.sessions.open(opening(), feed.guard) is not None
     assert len(caplog.messages) == 1
@@ -238,6 +238,19 @@ def test_limits_come_from_the_configuration() -> None:
         kept = call.session.chunk_records()
         assert (len(kept), sum(record.count for record in kept)) == (records, 3 if records else 0)
         assert call.session.stall_count == stalls
+
+
+def test_what_only_a_span_would_carry_is_not_collected_without_one() -> None:
+    """Unsampled: no chunk records and no content, but the counts are there for the metrics."""
+    made: list[str] = []
+    feed = Feed(new_output=lambda: made.append("new"))
+    feed.recorder.is_recording = False
+    call = feed.sessions.open(opening(body={"messages": []}), feed.guard)
+    assert call is not None
+    call.session.pull(1)
+    call.session.arrived("a")
+    call.session.closed()
+    assert (call.session.chunk_records(), made, call.session.chunk_count) == ([], [], 1)
 
 
 @pytest.mark.parametrize(("name", "outcome"), [("loose", "completed"), ("acme", "truncated")])

@@ -87,18 +87,15 @@ def test_the_block_is_undone_by_an_exception_too() -> None:
         assert len(captured.summaries) == 1
 
 
-def test_an_application_that_has_instrumented_itself_is_told(caplog: pytest.LogCaptureFixture) -> None:
-    """Capturing nothing in silence would make every assertion about telemetry a riddle."""
+def test_an_application_that_has_instrumented_itself_gets_that_back(caplog: pytest.LogCaptureFixture) -> None:
+    """Inside the block everything goes to the capture, afterwards to the application again; nothing is said."""
     mine: list[SessionSummary] = []
     with capture(on_session_end=mine.append):
         before = _api.runtime()
         assert before is not None
-        try:
-            with capture() as captured:
-                read("a")
-            assert len(captured.summaries) == 1
-        except streamspan.StreamspanError as exc:
-            assert "uninstrument" in str(exc)
+        with capture() as captured:
+            read("a")
+        assert len(captured.summaries) == 1
         after = _api.runtime()
         assert after is not None
         assert after.arguments == before.arguments

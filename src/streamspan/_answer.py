@@ -59,6 +59,7 @@ class Answer:
         "_tool_calls",
         "attributes",
         "character_count",
+        "has_reasoning",
         "output",
         "reasoning_count",
         "request",
@@ -79,6 +80,8 @@ class Answer:
         self.output = output
         self.character_count = 0
         self.reasoning_count = 0
+        self.has_reasoning = False
+        """The reasoning itself was streamed, not only a summary of it."""
         self.usage: dict[str, int] = {}
         self.attributes: dict[str, AttributeValue] = {}
         self.response_id: str | None = None
@@ -109,6 +112,7 @@ class Answer:
             if delta.reasoning:
                 kinds |= REASONING
                 self.reasoning_count += len(delta.reasoning)
+                self.has_reasoning |= not delta.is_summary
             if delta.refusal:
                 kinds |= REFUSAL
                 self.character_count += len(delta.refusal)
@@ -188,7 +192,7 @@ class Answer:
 
         None is due before the provider has accepted the request (`is_started`).
         """
-        if not self._has_finish_reasons or not is_started:
+        if not is_started or not (self._has_finish_reasons or self._finish_reasons):
             return ()
         due = min(max(self.request.choice_count, self._choices.bit_length()), _MOST_CHOICES)
         return tuple(self._finish_reasons.get(choice, "error") for choice in range(due))

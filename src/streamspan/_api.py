@@ -29,6 +29,8 @@ from streamspan.providers import Provider
 if TYPE_CHECKING:
     from streamspan._otlp import OwnProviders
 
+_FLUSH_MILLISECONDS = 1000
+
 _logger = logging.getLogger("streamspan")
 
 
@@ -95,7 +97,7 @@ def instrument(
         libraries: names of the libraries to instrument; default: all.
         config: options; what it was not given as an argument comes from the environment.
         redact: further redaction of captured content; gets and returns a string.
-        on_session_end: called with the summary of each finished session.
+        on_session_end: called with the summary of each finished session, once, in the thread that ends it: keep it short.
 
     Raises:
         ConfigError: an argument has a value that it cannot have.
@@ -120,7 +122,7 @@ def instrument(
         lifecycle=lifecycle,
         guard=Guard("recorder"),
         new_output=_output_of(settings),
-        before_each=_preparation(settings, recorder) if tracer_provider is None else None,
+        before_each=_preparation(recorder) if tracer_provider is None else None,
     )
     patches = {"asyncio": Patches(_cancellation.patches())} | {
         integration.name: Patches(integration.patches(sessions, Guard(integration.name)))
@@ -216,11 +218,13 @@ def _flush(is_last: bool) -> None:
     """Send off what our own providers hold; those of the application too if nobody else can any more."""
     if _state.own is not None:
         _state.own.shutdown()
-    elif is_last:
-        for provider in (trace.get_tracer_provider(), metrics.get_meter_provider(), _logs.get_logger_provider()):
-            flush = getattr(provider, "force_flush", None)
-            if flush is not None:
-                flush(1000)
+    if not is_last:
+        return
+    given: tuple[object, ...] = () if _state.runtime is None else _state.runtime.arguments[:3]
+    for provider in (*given, trace.get_tracer_provider(), metrics.get_meter_provider(), _logs.get_logger_provider()):
+        flush = getattr(provider, "force_flush", None)
+        if flush is not None:
+            flush(_FLUSH_MILLISECONDS)
 
 
 def _output_of(config: Config) -> Callable[[], OutputAssembler] | None:
@@ -229,15 +233,16 @@ def _output_of(config: Config) -> Callable[[], OutputAssembler] | None:
     return lambda: OutputAssembler(config.content_max_bytes)
 
 
-def _preparation(config: Config, recorder: Recorder) -> Callable[[], None] | None:
+def _preparation(recorder: Recorder) -> Callable[[], None] | None:
     """Prepare providers for an application that sets none; whether it does is only known at each stream."""
     if not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
         return None
     if _state.own is None:
         from streamspan import _otlp  # noqa: PLC0415 - the exporters take 0.2 s to import
 
-        logs = config.events in {"log", "both"} or config.capture_content in {"EVENT_ONLY", "SPAN_AND_EVENT"}
-        _state.own = _otlp.own_providers(logs_needed=logs)
+        # Logs too, although they are not always used: another instrument() may want them, and exceptions go there by
+        # a variable of OpenTelemetry's.
+        _state.own = _otlp.own_providers(logs_needed=True)
     own, used = _state.own, trace.get_tracer_provider()
 
     def prepare() -> None:

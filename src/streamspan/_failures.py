@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+from streamspan._guard import Guard
 from streamspan._records import Failure
 
 # Class names anywhere in the MRO. openai.APITimeoutError is also an APIConnectionError, so this is asked first.
@@ -37,7 +38,7 @@ def message(exc: BaseException) -> str:
     """Return the exception's text, without content: pydantic's `ValidationError` quotes the answer that did not fit."""
     if quotes_content(exc):
         return f"{vars(type(exc))['error_count'](exc)} validation error(s) for {getattr(exc, 'title', 'the answer')}"
-    return str(exc)
+    return Guard("the text of an exception").call(str, exc) or ""  # it is made by code that may raise itself
 
 
 def quotes_content(exc: BaseException) -> bool:

@@ -74,7 +74,7 @@ class Guard:
     def fault(self, place: object, exc: Exception) -> None:
         """Log a fault once per place and kind, and switch the part off after `FAULT_LIMIT` of them."""
         place = getattr(place, "func", place)  # of a partial, whose own name holds addresses
-        name = str(getattr(place, "__qualname__", type(place).__qualname__))
+        name = place if isinstance(place, str) else str(getattr(place, "__qualname__", type(place).__qualname__))
         self._faults += 1
         if (name, type(exc)) not in self._seen:
             self._seen.add((name, type(exc)))

@@ -50,6 +50,8 @@ class Lifecycle:
     def install(self) -> None:
         """Take up the exit hook, and SIGTERM unless the application handles it itself."""
         atexit.register(self._at_exit)
+        if os.getpid() == 1:
+            return  # the kernel lets the first process of a container live on after SIGTERM, whatever we do about it
         if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
             signal.signal(signal.SIGTERM, self._on_sigterm)
 

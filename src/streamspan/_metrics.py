@@ -80,9 +80,11 @@ class Instruments:
             gaps = _either(meter, config, names.METRIC_TIME_PER_OUTPUT_CHUNK, names.LATEST_TIME_PER_OUTPUT_CHUNK)
             self.record_gap = _record_all(gaps)
 
-    def opened(self, attributes: Attributes, context: Context) -> None:
-        """Count a stream that has started."""
+    def opened(self, attributes: Attributes, context: Context) -> bool:
+        """Count a stream that has started; return whether anybody counts, for only then may it be taken back."""
         self._active.add(1, attributes, context)
+        # The API's stand-in, until there is a provider: it forgets what it is given.
+        return getattr(self._active, "_real_instrument", self._active) is not None
 
     def closed(self, attributes: Attributes, context: Context) -> None:
         """Count a stream that is over; `attributes` must be those that it was opened with."""

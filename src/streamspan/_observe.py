@@ -86,7 +86,14 @@ def _open(
         endpoint = known.endpoints[0]
     else:
         reader = read_anything if read is None else _checked(read)
-        endpoint = Endpoint(name="observed", operation=operation, paths=(), read=reader, marker_is_reliable=False)
+        endpoint = Endpoint(
+            name="observed",
+            operation=operation,
+            paths=(),
+            read=reader,
+            marker_is_reliable=False,
+            has_finish_reasons=False,
+        )
     return runtime.sessions.begin(
         Request(operation=operation, provider=provider, layer="manual", model=model),
         endpoint=endpoint,
@@ -144,5 +151,5 @@ class ObservedAsync(AsyncItems[T]):
 
 def _returned(call: Call | None) -> None:
     if call is not None:
-        call.session.headers(None, None)
+        call.session.accepted()
         call.session.returned()

@@ -39,6 +39,7 @@ from streamspan._routes import routes_of
 from streamspan._session import Session
 from streamspan._summary import ending_of, pace, summarize
 
+_MARGIN = 1024
 _NOT_SHOWN = "[not shown: it could not be checked for secrets]"
 
 
@@ -100,7 +101,7 @@ class Recorder:
         context = parent if span is None else set_span_in_context(span, parent)
         telemetry = SessionTelemetry(self, request, identity, INVALID_SPAN if span is None else span, context)
         if request.is_stream:
-            self.guard.call(self.instruments.opened, telemetry.attributes, context)
+            telemetry.is_counted = bool(self.guard.call(self.instruments.opened, telemetry.attributes, context))
         return telemetry
 
     def _start_span(self, request: Request, identity: Identity | None, parent: Context, started_unix_ns: int) -> Span:
@@ -153,8 +154,9 @@ def _finisher(config: Config, redact: Callable[[str], str] | None) -> Callable[[
     redactor = redact if isinstance(redact, Redactor) else Redactor(config.redactions, redact)
 
     def finish(content: Content) -> Content:
-        # Redaction first: a secret that the bounds cut in two would not be recognised any more.
-        return bounded(redactor.apply(content), config.content_max_bytes)
+        # Redaction comes before the last cut, which could leave half a secret that is not recognised any more; the cut
+        # before it keeps a prompt of megabytes from being searched in the caller's time, and drops what it cuts into.
+        return bounded(redactor.apply(bounded(content, config.content_max_bytes + _MARGIN)), config.content_max_bytes)
 
     return finish
 
@@ -162,7 +164,18 @@ def _finisher(config: Config, redact: Callable[[str], str] | None) -> Callable[[
 class SessionTelemetry:
     """What is recorded of one session; the session's observer."""
 
-    __slots__ = ("_gaps", "_identity", "_is_over", "_recorder", "_request", "_span", "attributes", "chunk", "context")
+    __slots__ = (
+        "_gaps",
+        "_identity",
+        "_is_over",
+        "_recorder",
+        "_request",
+        "_span",
+        "attributes",
+        "chunk",
+        "context",
+        "is_counted",
+    )
 
     def __init__(
         self, recorder: Recorder, request: Request, identity: Identity | None, span: Span, context: Context
@@ -182,6 +195,13 @@ class SessionTelemetry:
         self._identity = identity
         self._span = span
         self._is_over = False
+        self.is_counted = False
+        """It was added to the count of open streams."""
+
+    @property
+    def is_recording(self) -> bool:
+        """Whether the span takes anything; what is only for the span need not be gathered else."""
+        return self._span.is_recording()
 
     def follow(self, session: Session) -> None:
         """Let the gaps carry the response's model, as soon as the session knows it."""
@@ -217,5 +237,5 @@ class SessionTelemetry:
         self._is_over = True
         if self._gaps is not None:
             self._gaps.session = None  # the session refers to this object: without the cycle both go at once
-        if self._request.is_stream:
+        if self.is_counted:
             self._recorder.guard.call(self._recorder.instruments.closed, self.attributes, self.context)

@@ -70,6 +70,8 @@ class Delta:
         attributes: further response attributes, by their full names.
         is_terminal: the wire format's terminal marker was in this chunk.
         error: the failure that the chunk reports.
+        others: what it said of further choices.
+        is_summary: `reasoning` is a summary, not what the reasoning tokens were spent on.
     """
 
     text: str = ""
@@ -86,6 +88,7 @@ class Delta:
     is_terminal: bool = False
     error: ProviderError | None = None
     others: Sequence[Delta] = ()
+    is_summary: bool = False
 
 
 @dataclass(frozen=True, slots=True)

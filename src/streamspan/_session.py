@@ -33,8 +33,10 @@ _NOTHING: Any = object()
 class Observer(Protocol):
     """Who listens to a session. Called at most once per chunk, and never before the caller has the chunk."""
 
-    chunk: Callable[[int], object] | None
-    """Takes the arrival of a chunk on the session's clock; None when nobody wants to know."""
+    @property
+    def chunk(self) -> Callable[[int], object] | None:
+        """Takes the arrival of a chunk on the session's clock; None when nobody wants to know."""
+        ...
 
     def ended(self, session: Session) -> None:
         """Take the finished session; called exactly once, unless the session was forgotten after a fork."""
@@ -122,15 +124,17 @@ class Session(Timeline):
         self.reader, self._has_returned, self.is_accepted = 0, False, False
         self._pending, self._carried_wait_ns = _NOTHING, 0
 
-    # --- before the stream ---------------------------------------------------------------------------------------
-
     def headers(self, status_code: int | None, request_id: str | None) -> None:
         """The response headers have arrived."""
         if not self.is_accepted:
             self.headers_at = self.clock()
-        self.is_accepted = True
         self.status_code = status_code
         self.request_id = request_id or None
+        self.accepted()
+
+    def accepted(self) -> None:
+        """An answer is on its way."""
+        self.is_accepted = True
         if self.state is State.REQUESTED:
             self.state = State.OPEN
 
@@ -207,8 +211,6 @@ class Session(Timeline):
         deltas = self.read(response)
         for delta in (deltas,) if isinstance(deltas, Delta) else deltas:
             self.take(delta)
-
-    # --- what the stream says about itself -----------------------------------------------------------------------
 
     def first_chunk(self, at_ns: int) -> None:
         """The first chunk is there."""

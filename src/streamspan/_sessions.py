@@ -34,6 +34,11 @@ class Telemetry(Observer, Protocol):
         """OpenTelemetry context with the session's span."""
         ...
 
+    @property
+    def is_recording(self) -> bool:
+        """Whether the span takes events and content."""
+        ...
+
     def follow(self, session: Session) -> None:
         """Take the session that this is the telemetry of."""
 
@@ -154,11 +159,11 @@ class Sessions:
             read=guard.wrap_reader(read, otherwise=_NOTHING),
             started_unix_ns=started_unix_ns,
             stall_ns=int(self.config.stall_seconds * 1e9),
-            chunk_budget=self.config.chunk_events if self.config.events != "off" else 0,
+            chunk_budget=self.config.chunk_events if self.config.events != "off" and telemetry.is_recording else 0,
             marker_is_reliable=endpoint.marker_is_reliable and request.provider not in provider.unreliable,
             has_finish_reasons=endpoint.has_finish_reasons,
             text_of=endpoint.text_of,
-            output=self._new_output() if self._new_output is not None else None,
+            output=self._new_output() if self._new_output is not None and telemetry.is_recording else None,
         )
         telemetry.follow(session)
         self._lifecycle.opened(session)

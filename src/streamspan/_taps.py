@@ -64,8 +64,10 @@ def told_closed(call: Call) -> None:
         call.lifecycle.dropped(session)
         return
     cause = call.cause_of_closing()
-    if isinstance(cause, asyncio.CancelledError | KeyboardInterrupt | SystemExit):
-        tell(call, cause)
+    if isinstance(cause, asyncio.CancelledError):
+        session.stopped(Signal.TASK_CANCELLED)  # in the caller's own code: no timeout of the stream's
+    elif isinstance(cause, KeyboardInterrupt | SystemExit):
+        session.stopped(Signal.INTERRUPTED)
     elif cause is None or isinstance(cause, GeneratorExit | StopIteration | StopAsyncIteration):
         session.closed()
     else:

@@ -202,12 +202,14 @@ class Timeline(Answer):
         """Tokens per second over the window, from the provider's own counts; None where that is undefined.
 
         The first token opens the window and is no part of the rate: (N - 1) / window, as in the field's inter-token
-        latency. Reasoning tokens count only when the reasoning was streamed, or their time is not in the window.
+        latency. Reasoning tokens count only when the reasoning itself was streamed; else the window is the answer's.
         """
         tokens = self.usage.get("output_tokens", 0)
-        if not self.reasoning_count:
+        window_ns = self._last_output_at - (self.first_output_at or self._last_output_at)
+        if not self.has_reasoning:
             tokens -= self.usage.get("reasoning.output_tokens", 0)
-        return (tokens - 1) / self.window if tokens > 1 and self.window > 0 else None
+            window_ns = self._last_output_at - (self.first_answer_at or self._last_output_at)
+        return (tokens - 1) / (window_ns / 1e9) if tokens > 1 and window_ns > 0 else None
 
     @property
     def character_rate(self) -> float | None:

@@ -5,20 +5,33 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined] # its module opts out of types
+from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined] # opts out of types
 
 from streamspan import _api
+from streamspan._config import Config, options
 
 
 class StreamspanInstrumentor(BaseInstrumentor):  # type: ignore[misc] # as above
-    """`StreamspanInstrumentor().instrument(tracer_provider=…)`; takes the arguments of `streamspan.instrument`."""
+    """`StreamspanInstrumentor().instrument(tracer_provider=…)`.
+
+    Takes the arguments of `streamspan.instrument`, and the fields of `Config` by themselves, as a declarative
+    configuration file gives them.
+    """
+
+    configuration = Config
 
     def instrumentation_dependencies(self) -> Collection[str]:
         """Return nothing: every library is patched when it is there, and none has to be."""
         return ()
 
     def _instrument(self, **kwargs: Any) -> None:
-        _api.instrument(**{name: value for name, value in kwargs.items() if name != "skip_dep_check"})
+        known = options()
+        arguments = {name: value for name, value in kwargs.items() if name not in {"skip_dep_check", *known}}
+        # `libraries` is an argument too; there it takes any iterable.
+        fields = {name: value for name, value in kwargs.items() if name in known}
+        if fields:
+            arguments["config"] = Config(**fields)
+        _api.instrument(**arguments)
 
     def _uninstrument(self, **_kwargs: Any) -> None:
         _api.uninstrument()

@@ -11,10 +11,10 @@ import threading
 from typing import Any
 
 import anyio
-import httpx2
 import openai
 
 from support.caller import Caller, Held
+from support.sdk import http
 from support.surfaces import Surface
 
 
@@ -238,7 +238,7 @@ async def close_from_thread(caller: Caller, surface: Surface, scenario: str) -> 
                 caller.taken += surface.weight(item)
         except openai.APIError as exc:
             failed.append(exc)
-        except httpx2.HTTPError as exc:
+        except http.HTTPError as exc:
             failed.append(exc)
 
     reader = threading.Thread(target=read)

@@ -9,6 +9,7 @@ from typing import Any
 
 from matrix import acts
 from support.caller import Caller
+from support.sdk import BROKEN_READ, LOST_CONNECTION, LOST_CONNECTION_RAW, READ_TIMED_OUT, READ_TIMED_OUT_RAW
 from support.surfaces import READ_TIMEOUT, SURFACES, Surface
 
 Act = Callable[[Caller, Surface, str], Awaitable[None]]
@@ -209,14 +210,14 @@ FAILURES = (
         "D3-reset-before-headers-aiohttp", acts.read_all, _READ_TIMED_OUT, "reset_before", status_code=None, resends=2,
         is_core=True, **_REFUSED | {"needs": _has("aiohttp")},
     ),
-    _error("D4-dropped", "drop;chunks=4", _CONNECTION, needs=_has("items", "server"), is_core=True),
-    _error("D4-reset", "rst;chunks=4", _CONNECTION, needs=_has("items", "server")),
-    _error("D5-unfinished-chunk", "eof;chunks=4", _CONNECTION, needs=_has("items", "server"), is_core=True),
-    _error("D4-dropped-raw", "drop;chunks=4", "httpx2.RemoteProtocolError", needs=_has("wire"), is_core=True),
-    _error("D5-unfinished-chunk-raw", "eof;chunks=4", "httpx2.RemoteProtocolError", needs=_has("wire")),
-    _timeout("D7-no-first-byte", acts.read_all, _READ_TIMED_OUT, "hang_headers", options=_SLOW, needs=_has("items", "create"), **_OPENED),
-    _timeout("D8-stalled", acts.read_all, _READ_TIMED_OUT, "hang;chunks=4", options=_SLOW, needs=_has("items", "create")),
-    _timeout("D8-stalled-raw", acts.read_all, "httpx2.ReadTimeout", "hang;chunks=4", options=_SLOW, needs=_has("wire")),
+    _error("D4-dropped", "drop;chunks=4", LOST_CONNECTION, needs=_has("items", "server"), is_core=True),
+    _error("D4-reset", "rst;chunks=4", BROKEN_READ, needs=_has("items", "server")),
+    _error("D5-unfinished-chunk", "eof;chunks=4", LOST_CONNECTION, needs=_has("items", "server"), is_core=True),
+    _error("D4-dropped-raw", "drop;chunks=4", LOST_CONNECTION_RAW, needs=_has("wire"), is_core=True),
+    _error("D5-unfinished-chunk-raw", "eof;chunks=4", LOST_CONNECTION_RAW, needs=_has("wire")),
+    _timeout("D7-no-first-byte", acts.read_all, READ_TIMED_OUT, "hang_headers", options=_SLOW, needs=_has("items", "create"), **_OPENED),
+    _timeout("D8-stalled", acts.read_all, READ_TIMED_OUT, "hang;chunks=4", options=_SLOW, needs=_has("items", "create")),
+    _timeout("D8-stalled-raw", acts.read_all, READ_TIMED_OUT_RAW, "hang;chunks=4", options=_SLOW, needs=_has("wire")),
     _timeout(
         "D7-no-headers", acts.open_only, _READ_TIMED_OUT, "hang_before", options=_SLOW, needs=_has("create", "items"),
         chunks=0, finish="none", status_code=None,
@@ -230,9 +231,9 @@ FAILURES = (
     _error("D13-error-with-choices", "openrouter_error;chunks=4", "502", needs=_has("chat"), hidden=1),
     _error("D16-garbage", "garbage;chunks=4", "json.decoder.JSONDecodeError", needs=_has("items"), chunks=3, is_core=True),
     _completed("D16-garbage-raw", acts.read_all, "garbage;chunks=4", needs=_has("wire")),
-    _error("M3-dropped-with-retries", "drop;chunks=4", _CONNECTION, options={"max_retries": 2}, needs=_has("items", "server")),
+    _error("M3-dropped-with-retries", "drop;chunks=4", LOST_CONNECTION, options={"max_retries": 2}, needs=_has("items", "server")),
     Ending(
-        name="D19-client-closed", act=acts.close_client, scenario=GATE, outcome="error", error=_CONNECTION, chunks=3,
+        name="D19-client-closed", act=acts.close_client, scenario=GATE, outcome="error", error=BROKEN_READ, chunks=3,
         needs=_has("items", "server"),
     ),
 )

@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from typing import Any
 
-import httpx2
 import openai
 import pytest
 
@@ -18,6 +17,7 @@ import streamspan
 from streamspan import _api
 from streamspan._sessions import Sessions
 from streamspan.demo import DemoProvider, Exchange
+from support.sdk import http
 from support.surfaces import MESSAGES, MODEL
 from support.telemetry import Told
 from support.twice import drive
@@ -232,17 +232,17 @@ def _http(clock: Clock, *, is_async: bool) -> Any:
         for piece in body():
             yield piece
 
-    def handler(_: httpx2.Request) -> httpx2.Response:
+    def handler(_: Any) -> Any:
         clock.pass_(_HEADERS)
-        return httpx2.Response(200, headers=headers, content=body())
+        return http.Response(200, headers=headers, content=body())
 
-    async def ahandler(_: httpx2.Request) -> httpx2.Response:
+    async def ahandler(_: Any) -> Any:
         clock.pass_(_HEADERS)
-        return httpx2.Response(200, headers=headers, content=abody())
+        return http.Response(200, headers=headers, content=abody())
 
     if is_async:
-        return httpx2.AsyncClient(transport=httpx2.MockTransport(ahandler))
-    return httpx2.Client(transport=httpx2.MockTransport(handler))
+        return http.AsyncClient(transport=http.MockTransport(ahandler))
+    return http.Client(transport=http.MockTransport(handler))
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import httpx2
 import openai
 import pytest
 from opentelemetry import context as otel_context
@@ -24,6 +23,7 @@ import streamspan
 from streamspan import _api
 from streamspan.demo import DemoProvider
 from support.caller import Caller
+from support.sdk import http
 from support.seen import TLS
 from support.surfaces import CHAT, HELPER, LINES, MESSAGES, RAW, RESPONSES, STREAMING, Surface
 from support.telemetry import Told, scope_of
@@ -56,13 +56,13 @@ def _run(coroutine: Any, *, is_async: bool) -> Any:
 
 
 def _client(server: DemoProvider, scenario: str = _OK, **options: Any) -> openai.OpenAI:
-    http = openai.DefaultHttpxClient(verify=TLS, **options)
-    return openai.OpenAI(base_url=server.url(scenario), api_key="key", http_client=http)
+    client_http = openai.DefaultHttpxClient(verify=TLS, **options)
+    return openai.OpenAI(base_url=server.url(scenario), api_key="key", http_client=client_http)
 
 
 def _aclient(server: DemoProvider, scenario: str = _OK, **options: Any) -> openai.AsyncOpenAI:
-    http = openai.DefaultAsyncHttpxClient(verify=TLS, **options)
-    return openai.AsyncOpenAI(base_url=server.url(scenario), api_key="key", http_client=http)
+    client_http = openai.DefaultAsyncHttpxClient(verify=TLS, **options)
+    return openai.AsyncOpenAI(base_url=server.url(scenario), api_key="key", http_client=client_http)
 
 
 def _open(client: Any, model: str = "m") -> Any:
@@ -175,26 +175,26 @@ def test_a_call_outside_of_any_span_is_a_root(server: DemoProvider, told: Told, 
 # --- the HTTP client's spans ------------------------------------------------------------------------------------
 
 
-class TracingTransport(httpx2.HTTPTransport):
+class TracingTransport(http.HTTPTransport):  # type: ignore[misc] # of whichever library it is
     """Starts a span around each request, as HTTP instrumentations do."""
 
     def __init__(self, tracer: Tracer) -> None:
         super().__init__(verify=TLS)
         self._tracer = tracer
 
-    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+    def handle_request(self, request: Any) -> Any:
         with self._tracer.start_as_current_span("HTTP"):
             return super().handle_request(request)
 
 
-class AsyncTracingTransport(httpx2.AsyncHTTPTransport):
+class AsyncTracingTransport(http.AsyncHTTPTransport):  # type: ignore[misc]
     """The same for asyncio."""
 
     def __init__(self, tracer: Tracer) -> None:
         super().__init__(verify=TLS)
         self._tracer = tracer
 
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+    async def handle_async_request(self, request: Any) -> Any:
         with self._tracer.start_as_current_span("HTTP"):
             return await super().handle_async_request(request)
 

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-import httpx2
 import openai
 import pytest
 
 from streamspan.demo import DemoProvider
 from support.caller import Caller
+from support.sdk import http
 from support.surfaces import CHAT, COMPLETIONS, IMAGES, MESSAGES, MODEL, RAW, RESPONSES, RUNS, Surface
 from support.telemetry import Told
 from support.twice import run_twice
@@ -155,11 +155,11 @@ def test_ctrl_c_while_blocked_in_the_read(server: DemoProvider, told: Told, kind
         yield chunk
         raise kind
 
-    def handler(_: httpx2.Request) -> httpx2.Response:
-        return httpx2.Response(200, headers={"content-type": "text/event-stream"}, content=body())
+    def handler(_: Any) -> Any:
+        return http.Response(200, headers={"content-type": "text/event-stream"}, content=body())
 
-    http = httpx2.Client(transport=httpx2.MockTransport(handler))
-    client = openai.OpenAI(base_url="http://localhost", api_key="key", http_client=http)
+    client_http = http.Client(transport=http.MockTransport(handler))
+    client = openai.OpenAI(base_url="http://localhost", api_key="key", http_client=client_http)
     stream = client.chat.completions.create(model=MODEL, messages=MESSAGES, stream=True)
     with pytest.raises(kind):
         list(stream)
@@ -173,11 +173,11 @@ def test_ctrl_c_while_blocked_in_the_read(server: DemoProvider, told: Told, kind
 def test_ctrl_c_before_the_headers(server: DemoProvider, told: Told, kind: type[BaseException]) -> None:
     """The same while the call is still on its way."""
 
-    def handler(_: httpx2.Request) -> httpx2.Response:
+    def handler(_: Any) -> Any:
         raise kind
 
-    http = httpx2.Client(transport=httpx2.MockTransport(handler))
-    client = openai.OpenAI(base_url="http://localhost", api_key="key", http_client=http)
+    client_http = http.Client(transport=http.MockTransport(handler))
+    client = openai.OpenAI(base_url="http://localhost", api_key="key", http_client=client_http)
     with pytest.raises(kind):
         client.chat.completions.create(model=MODEL, messages=MESSAGES, stream=True)
     assert told.attributes["streamspan.cancel.reason"] == "interrupted"

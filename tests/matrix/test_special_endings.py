@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from inspect import isfunction
 from typing import Any
 
-import httpx2
 import openai
 import pytest
 from opentelemetry.sdk.trace import SpanProcessor
@@ -20,6 +19,7 @@ from streamspan._session import Session
 from streamspan.demo import DemoProvider
 from support.caller import Caller
 from support.replay import Replay
+from support.sdk import http
 from support.seen import TLS, plain
 from support.surfaces import CHAT, HELPER, LINES, MESSAGES, MODEL, RAW, RESPONSES, Surface
 from support.telemetry import Told
@@ -123,12 +123,12 @@ def test_no_free_connection_is_a_timeout(server: DemoProvider, told: Told, is_as
     """The pool has one connection, and a held stream has it."""
 
     async def program() -> None:
-        http: Any = (openai.DefaultAsyncHttpxClient if is_async else openai.DefaultHttpxClient)(
-            verify=TLS, limits=httpx2.Limits(max_connections=1)
+        client_http: Any = (openai.DefaultAsyncHttpxClient if is_async else openai.DefaultHttpxClient)(
+            verify=TLS, limits=http.Limits(max_connections=1)
         )
         kind: Any = openai.AsyncOpenAI if is_async else openai.OpenAI
-        timeout = httpx2.Timeout(5.0, pool=0.05)
-        client = kind(base_url=server.url(_GATE), api_key="key", http_client=http, timeout=timeout, max_retries=0)
+        timeout = http.Timeout(5.0, pool=0.05)
+        client = kind(base_url=server.url(_GATE), api_key="key", http_client=client_http, timeout=timeout, max_retries=0)
         caller = Caller(server, is_async=is_async, ended_spans=None)
         first = await caller.wait(client.chat.completions.create(model="first", messages=MESSAGES, stream=True))
         with pytest.raises(openai.APITimeoutError):
@@ -148,14 +148,14 @@ def test_no_free_connection_is_a_timeout(server: DemoProvider, told: Told, is_as
 def test_a_connection_that_cannot_be_made_in_time_is_a_timeout(server: DemoProvider, is_async: bool) -> None:
     """The connect timeout of the transport."""
 
-    def refuse(request: httpx2.Request) -> httpx2.Response:
-        raise httpx2.ConnectTimeout("too slow", request=request)
+    def refuse(request: Any) -> Any:
+        raise http.ConnectTimeout("too slow", request=request)
 
     async def program(caller: Caller) -> None:
-        transport = httpx2.MockTransport(refuse)
-        http: Any = httpx2.AsyncClient(transport=transport) if is_async else httpx2.Client(transport=transport)
+        transport = http.MockTransport(refuse)
+        client_http: Any = http.AsyncClient(transport=transport) if is_async else http.Client(transport=transport)
         kind: Any = openai.AsyncOpenAI if is_async else openai.OpenAI
-        client = kind(base_url="http://localhost", api_key="key", http_client=http)
+        client = kind(base_url="http://localhost", api_key="key", http_client=client_http)
         async with caller.noting():
             await caller.wait(client.chat.completions.create(model=MODEL, messages=MESSAGES, stream=True))
         caller.ended()
@@ -321,13 +321,13 @@ def test_a_fault_of_ours_is_not_the_callers_business(
 
 
 def _in_memory(body: bytes, *, is_async: bool) -> Any:
-    def handler(_: httpx2.Request) -> httpx2.Response:
-        return httpx2.Response(200, headers={"content-type": "text/event-stream"}, content=body)
+    def handler(_: Any) -> Any:
+        return http.Response(200, headers={"content-type": "text/event-stream"}, content=body)
 
-    transport = httpx2.MockTransport(handler)
-    http: Any = httpx2.AsyncClient(transport=transport) if is_async else httpx2.Client(transport=transport)
+    transport = http.MockTransport(handler)
+    client_http: Any = http.AsyncClient(transport=transport) if is_async else http.Client(transport=transport)
     kind: Any = openai.AsyncOpenAI if is_async else openai.OpenAI
-    return kind(base_url="http://localhost", api_key="key", http_client=http)
+    return kind(base_url="http://localhost", api_key="key", http_client=client_http)
 
 
 _HELLO = b'data: {"id":"c","choices":[{"index":0,"delta":{"content":"Hi"},"finish_reason":null}]}\n\n'

@@ -238,24 +238,23 @@ def test_the_shortcut_is_taken_for_plain_text_only() -> None:
         assert text_of(odd) is None
 
 
-deltas = or_missing(
-    role=st.sampled_from(["assistant", "tool"]),
-    content=words,
-    refusal=words,
-    reasoning_content=words,
-    reasoning=words,
-    tool_calls=st.lists(
-        or_missing(
-            index=numbers,
-            id=words,
-            type=st.just("function"),
-            function=or_missing(name=words, arguments=words),
-        ),
-        max_size=2,
-    ),
-    function_call=st.fixed_dictionaries({"name": words}, optional={"arguments": words}),
-    audio=or_missing(id=words, data=words, transcript=words, expires_at=numbers),
-)
+def messages(**index: st.SearchStrategy[int]) -> st.SearchStrategy[dict[str, Any]]:
+    """Return deltas, or without an index the messages of whole answers."""
+    function = or_missing(name=words, arguments=words)
+    call = or_missing(id=words, type=st.just("function"), function=function, **index)
+    return or_missing(
+        role=st.sampled_from(["assistant", "tool"]),
+        content=words,
+        refusal=words,
+        reasoning_content=words,
+        reasoning=words,
+        tool_calls=st.lists(call, max_size=2),
+        function_call=st.fixed_dictionaries({"name": words}, optional={"arguments": words}),
+        audio=or_missing(id=words, data=words, transcript=words, expires_at=numbers),
+    )
+
+
+deltas = messages(index=numbers)
 usages = usage_with(
     "prompt_tokens",
     completion_tokens=numbers,
@@ -284,7 +283,7 @@ def responses(
 
 SAME: dict[type[Any], tuple[Callable[[Any], Delta], st.SearchStrategy[dict[str, Any]]]] = {
     ChatCompletionChunk: (read_chunk, responses(TIER, delta=deltas)),
-    ChatCompletion: (read_whole, responses(TIER, message=deltas)),
+    ChatCompletion: (read_whole, responses(TIER, message=messages())),
     Completion: (read_completion, responses({}, text=words)),
 }
 

@@ -12,12 +12,11 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-import httpx
-import httpx2
 import openai
 
 from streamspan import _api
 from streamspan.demo import DemoProvider, Exchange
+from support.sdk import http
 from support.seen import Seen, fault, headers, plain, type_name
 
 if TYPE_CHECKING:
@@ -142,7 +141,7 @@ class Caller:
         """Close the stream."""
         closer = held.closer
         # An HTTP response has two names for it, SDK objects have one in both colours.
-        has_two = self.is_async and isinstance(closer, httpx.Response | httpx2.Response)
+        has_two = self.is_async and isinstance(closer, http.Response)
         await self.wait(closer.aclose() if has_two else closer.close())
 
     async def close_response(self, held: Held) -> None:
@@ -162,7 +161,7 @@ class Caller:
 
     async def collect(self) -> None:
         """Collect garbage, and let everything that follows from it happen."""
-        for _ in range(2):
+        for _ in range(4 if self.is_async else 2):  # what one collection frees may finalize more
             gc.collect()
             for _ in range(10 if self.is_async else 0):
                 await asyncio.sleep(0)

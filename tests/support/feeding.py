@@ -39,6 +39,7 @@ class Note:
     request: Request
     context: Context = field(default_factory=Context)
     chunk: Callable[[int], object] | None = None
+    is_recording: bool = True
     session: Session | None = None
     endings: list[Ending] = field(default_factory=list[Ending])
     forgotten_count: int = 0
@@ -65,13 +66,15 @@ class Note:
 
 @dataclass
 class Notes:
-    """A recorder that takes notes."""
+    """A recorder that takes notes; of spans that record, unless told otherwise."""
 
+    is_recording: bool = True
     notes: list[Note] = field(default_factory=list[Note])
 
-    def start(self, request: Request, _started_unix_ns: int) -> Note:
+    def start(self, request: Request, started_unix_ns: int) -> Note:
         """Start the notes of a session."""
-        self.notes.append(Note(request))
+        assert started_unix_ns > 0
+        self.notes.append(Note(request, is_recording=self.is_recording))
         return self.notes[-1]
 
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
-import httpx2
 import openai
 from openai.types.chat import ChatCompletionChunk
 
 from support.caller import Caller
+from support.sdk import VERSION, has_argument, http
 from support.seen import TLS
 
 MODEL = "gpt-demo"
@@ -53,7 +53,7 @@ def openai_client(caller: Caller, scenario: str) -> Any:
 def _openai(caller: Caller, scenario: str, http_client: Any) -> Any:
     kind: Any = openai.AsyncOpenAI if caller.is_async else openai.OpenAI
     read = caller.options.get("read_timeout")
-    timeout = httpx2.Timeout(**_TIMEOUT | ({"read": read} if read else {}))
+    timeout = http.Timeout(**(_TIMEOUT | ({"read": read} if read else {})))
     retries = caller.options.get("max_retries", 2)
     url = caller.options.get("base_url") or caller.server.url(scenario)
     return kind(base_url=url, api_key="key", http_client=http_client, timeout=timeout, max_retries=retries)
@@ -77,29 +77,29 @@ def _aiohttp_client(caller: Caller, scenario: str) -> Any:
 
 def _mock_client(caller: Caller, scenario: str) -> Any:
     """Make a client whose transport plays what the server sends, one piece per event."""
-    with httpx2.Client(verify=TLS) as client:
+    with http.Client(verify=TLS) as client:
         request = {"model": MODEL, "messages": MESSAGES, "stream": True}
         got = client.post(f"{caller.server.url(scenario)}/chat/completions", json=request)
     return _openai(caller, scenario, _mock_http(caller, got))
 
 
-def _mock_http(caller: Caller, got: httpx2.Response) -> Any:
+def _mock_http(caller: Caller, got: Any) -> Any:
     pieces = [piece + b"\n\n" for piece in got.content.split(b"\n\n")[:-1]]
     kept = {"content-type": got.headers["content-type"], "x-request-id": got.headers["x-request-id"]}
 
-    def handler(request: httpx2.Request) -> httpx2.Response:
-        return httpx2.Response(got.status_code, headers=kept, content=iter(pieces))
+    def handler(request: Any) -> Any:
+        return http.Response(got.status_code, headers=kept, content=iter(pieces))
 
-    async def ahandler(request: httpx2.Request) -> httpx2.Response:
+    async def ahandler(request: Any) -> Any:
         async def content() -> Any:
             for piece in pieces:
                 yield piece
 
-        return httpx2.Response(got.status_code, headers=kept, content=content())
+        return http.Response(got.status_code, headers=kept, content=content())
 
     if caller.is_async:
-        return httpx2.AsyncClient(transport=httpx2.MockTransport(ahandler))
-    return httpx2.Client(transport=httpx2.MockTransport(handler))
+        return http.AsyncClient(transport=http.MockTransport(ahandler))
+    return http.Client(transport=http.MockTransport(handler))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,6 +143,11 @@ class Surface:
 
 def _chat(client: Any, **more: Any) -> Any:
     return client.chat.completions.create(model=MODEL, messages=MESSAGES, stream=True, **more)
+
+
+def _chat_helper(client: Any) -> Any:
+    completions = client.chat.completions if hasattr(client.chat.completions, "stream") else client.beta.chat.completions
+    return completions.stream(model=MODEL, messages=MESSAGES)
 
 
 def _parsed(response: Any) -> Any:
@@ -234,7 +239,7 @@ BYTES = replace(
 )
 HELPER = Surface(
     name="chat-helper",
-    start=lambda client: client.chat.completions.stream(model=MODEL, messages=MESSAGES),
+    start=_chat_helper,
     is_manager=True,
     response=lambda stream: stream._response,
     weight=_is_chunk,
@@ -311,7 +316,7 @@ TRANSCRIPTIONS = Surface(
 POST = replace(CHAT, name="post-stream-cls", start=_post_parsed, traits=_CHAT - {"create"})
 POST_RESPONSE = Surface(
     name="post-response",
-    start=lambda client: _post(client, cast_to=httpx2.Response),
+    start=lambda client: _post(client, cast_to=http.Response),
     view=_http_lines,
     closer=_entered,
     response=_same,
@@ -323,7 +328,16 @@ LEGACY = replace(CHAT, name="legacy-httpx-client", client=_legacy_client, traits
 AIOHTTP = replace(CHAT, name="aiohttp-transport", client=_aiohttp_client, traits=_CHAT - {"create"} | {"async", "aiohttp"})
 MOCK = replace(CHAT, name="mock-transport", client=_mock_client, traits=_CHAT - {"create", "server"} | {"mock"})
 
-SURFACES: tuple[Surface, ...] = (
+# What some versions of the SDK do not have; the aiohttp transport is an extra.
+_AVAILABLE = {
+    RESPONSES_HELPER.name: has_argument("responses.Responses.stream", "model"),
+    RETRIEVE.name: has_argument("responses.Responses.retrieve", "stream"),
+    IMAGES.name: has_argument("images.Images.generate", "stream"),
+    TRANSCRIPTIONS.name: has_argument("audio.Transcriptions.create", "stream"),
+    LEGACY.name: http is not httpx,
+    AIOHTTP.name: VERSION >= (3, 0) and hasattr(openai, "DefaultAioHttpClient"),
+}
+_EVERY: tuple[Surface, ...] = (
     CHAT,
     RAW,
     STREAMING,
@@ -346,3 +360,4 @@ SURFACES: tuple[Surface, ...] = (
     AIOHTTP,
     MOCK,
 )
+SURFACES = tuple(surface for surface in _EVERY if _AVAILABLE.get(surface.name, True))

@@ -109,7 +109,7 @@ def _joined(content: Any) -> str:
 def _tool_call(call: Any) -> ToolCallDelta:
     data = fields(call)
     function = fields(data.get("function") or data.get("custom"))
-    index = data.get("index")
+    index = data.get("index", extras(call).get("index"))
     return ToolCallDelta(
         index if type(index) is int else None,
         text(data.get("id")),

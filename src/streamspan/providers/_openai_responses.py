@@ -66,6 +66,10 @@ def _reasoning(event: Event) -> Delta:
     return Delta("", 0, text(event.get("delta")))
 
 
+def _summary(event: Event) -> Delta:
+    return Delta("", 0, text(event.get("delta")), is_summary=True)
+
+
 def _refusal(event: Event) -> Delta:
     return Delta("", 0, refusal=text(event.get("delta")))
 
@@ -141,8 +145,9 @@ def _output_item(number: int, item: Mapping[str, Any]) -> Delta:
             refusal="".join(text(part.get("refusal")) for part in parts),
         )
     if kind == "reasoning":
-        parts = [fields(part) for part in items(item.get("summary")) + items(item.get("content"))]
-        return Delta("", 0, "".join(text(part.get("text")) for part in parts))
+        thoughts = items(item.get("content"))
+        parts = [fields(part) for part in items(item.get("summary")) + thoughts]
+        return Delta("", 0, "".join(text(part.get("text")) for part in parts), is_summary=not thoughts)
     if kind in _CALLS:
         arguments = text(item.get("arguments")) or text(item.get("input"))
         identity = text(item.get("call_id")) or text(item.get("id"))
@@ -158,7 +163,7 @@ _READERS: dict[str, Callable[[Event], Delta]] = {
     "response.output_text.delta": _text,
     "response.refusal.delta": _refusal,
     "response.reasoning_text.delta": _reasoning,
-    "response.reasoning_summary_text.delta": _reasoning,
+    "response.reasoning_summary_text.delta": _summary,
     "response.function_call_arguments.delta": _arguments,
     "response.mcp_call_arguments.delta": _arguments,
     "response.custom_tool_call_input.delta": _arguments,

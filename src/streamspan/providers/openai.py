@@ -104,7 +104,7 @@ OPENAI = Provider(
         "api.cohere.ai": "cohere",
         "api.cohere.com": "cohere",
         "generativelanguage.googleapis.com": "gcp.gemini",
-        "*.aiplatform.googleapis.com": "gcp.vertex_ai",
+        "*-aiplatform.googleapis.com": "gcp.vertex_ai",
         "aiplatform.googleapis.com": "gcp.vertex_ai",
         "api.anthropic.com": "anthropic",
         "bedrock-runtime.*.amazonaws.com": "aws.bedrock",

@@ -1,0 +1,34 @@
+"""The openai SDK that is installed: its HTTP library, and what only some versions of it have.
+
+openai 3 is on httpx2, a fork of httpx with the same names; the tests call it `http`, whichever it is.
+"""
+
+from __future__ import annotations
+
+import inspect
+from importlib import import_module
+from typing import Any
+
+import openai
+
+VERSION = tuple(int(part) for part in openai.__version__.split(".")[:3])
+
+_client = next(base for base in openai.DefaultHttpxClient.__mro__ if base.__name__ == "Client")
+http: Any = import_module(_client.__module__.partition(".")[0])
+"""httpx or httpx2."""
+
+# Failures of the connection in the middle of a stream came as the HTTP library's own until openai 3.0.
+_WRAPS = VERSION >= (3, 20)
+LOST_CONNECTION = "openai.APIConnectionError" if _WRAPS else f"{http.__name__}.RemoteProtocolError"
+BROKEN_READ = "openai.APIConnectionError" if _WRAPS else f"{http.__name__}.ReadError"
+READ_TIMED_OUT = "openai.APITimeoutError" if _WRAPS else f"{http.__name__}.ReadTimeout"
+LOST_CONNECTION_RAW = f"{http.__name__}.RemoteProtocolError"
+READ_TIMED_OUT_RAW = f"{http.__name__}.ReadTimeout"
+
+
+def has_argument(path: str, argument: str) -> bool:
+    """Tell whether a resource's method, such as `images.Images.generate`, exists and takes an argument."""
+    found: Any = openai.resources
+    for name in path.split("."):
+        found = getattr(found, name, None)
+    return found is not None and argument in inspect.signature(found).parameters
