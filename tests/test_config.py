@@ -221,11 +221,11 @@ def test_a_wrong_argument_is_a_config_error_that_says_what_is_allowed(field: str
 
 def test_a_list_is_taken_for_the_tuple_that_it_stands_for() -> None:
     """What people write; the record stays hashable, and a list that does not fit is told so."""
-    config = Config(libraries=["openai"], redactions=[])  # type: ignore[arg-type]
+    config = Config(libraries=["openai"], redactions=[])  # type: ignore[arg-type] # what people write
     assert (config.libraries, config.redactions) == (("openai",), ())
     assert hash(config) == hash(Config(libraries=("openai",), redactions=()))
     with pytest.raises(ConfigError) as raised:
-        Config(libraries=[3])  # type: ignore[list-item]
+        Config(libraries=[3])  # type: ignore[arg-type]
     allowed = "comma list of library names (in Python: a tuple of them)"
     assert str(raised.value).endswith(f"allowed is {allowed}")
 

@@ -195,9 +195,13 @@ def test_a_call_without_a_stream_is_not_asked(server: DemoProvider, is_async: bo
     assert "stream_options" not in body
 
 
-@pytest.mark.parametrize("scenario", ["usage_on_finish;chunks=4", "usage_after_finish;chunks=4", "cumulative_usage;chunks=4"])
+@pytest.mark.parametrize(
+    "scenario", ["usage_on_finish;chunks=4", "usage_after_finish;chunks=4", "cumulative_usage;chunks=4"]
+)
 @_COLOURS
-def test_only_the_chunk_that_is_nothing_but_usage_is_hidden(server: DemoProvider, scenario: str, is_async: bool) -> None:
+def test_only_the_chunk_that_is_nothing_but_usage_is_hidden(
+    server: DemoProvider, scenario: str, is_async: bool
+) -> None:
     """Servers that put usage on chunks with choices: the caller gets all of those."""
     bare, seen, told, _, _ = _both(server, _reading(CHAT, scenario), is_async=is_async)
     assert len(_items(seen)) == len(_items(bare))

@@ -207,6 +207,14 @@ def test_sigterm_ends_everything_and_then_kills(feed: Feed, monkeypatch: pytest.
 
 
 @pytest.mark.usefixtures("_sigterm")
+def test_the_first_process_of_a_container_leaves_sigterm_alone(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel does not let it die of the default action, so it would go on in a half-ended state."""
+    monkeypatch.setattr(os, "getpid", lambda: 1)
+    feed.lifecycle.install()
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+@pytest.mark.usefixtures("_sigterm")
 def test_an_own_handler_is_left_alone(feed: Feed) -> None:
     """Whether it was there before, or came afterwards."""
 

@@ -86,7 +86,7 @@ def test_an_import_after_undo_is_left_alone(name: str) -> None:
     patches = Patches([patch(name, "function")])
     patches.apply()
     patches.undo()
-    library = __import__(name)
+    library: Any = __import__(name)
     assert library.function() == "function"
     patches.apply()
     assert library.function() == "<function>"

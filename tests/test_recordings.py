@@ -81,7 +81,11 @@ def _surface(recording: Recording) -> tuple[str, Callable[[Any, dict[str, Any]],
     if path.endswith("/chat/completions"):
         return "chat", lambda client, body: client.chat.completions.create(**_known(body, "model", "messages")), of_chat
     if path.endswith("/completions"):
-        return "text_completion", lambda client, body: client.completions.create(**_known(body, "model", "prompt")), of_chat
+        return (
+            "text_completion",
+            lambda client, body: client.completions.create(**_known(body, "model", "prompt")),
+            of_chat,
+        )
     if path.endswith("/responses"):
         return "chat", lambda client, body: client.responses.create(**_known(body, "model", "input")), of_responses
     assert path.endswith("/runs"), path

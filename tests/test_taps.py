@@ -465,6 +465,58 @@ def test_what_the_provider_said_beats_a_finish_reason(feed: Feed) -> None:
     assert (call.session.usage, call.session.character_count) == ({"input_tokens": 3}, 1)
 
 
+def test_a_provider_error_without_a_tap_on_the_bytes_is_an_error_too(feed: Feed) -> None:
+    """There are no last words to read then."""
+
+    class ApiError(Exception):
+        def __init__(self) -> None:
+            super().__init__("overloaded")
+            self.body = {"code": "overloaded"}
+
+    call = feed.call()
+    call.session.headers(200, None)
+    with pytest.raises(ApiError):
+        list(tap(call, "a", DONE, ApiError()))
+    assert feed.note.ending == ("error", None, "overloaded")
+
+
+def test_a_stream_that_a_finalizer_closes_is_dropped(feed: Feed) -> None:
+    """One of the objects through which the caller held it is gone when the close comes."""
+
+    class Owner:
+        pass
+
+    call, owner = feed.call(), Owner()
+    call.owned_by(owner)
+    items = tap(call, "a", "b")
+    next(items)
+    del owner
+    gc.collect()
+    items.close()
+    assert feed.note.ending == ("cancelled", "dropped", None)
+
+
+def test_an_iterator_that_cannot_be_closed_ends_all_the_same(feed: Feed) -> None:
+    """Not every iterator has `close` or `aclose`."""
+
+    class Plain:
+        async def __anext__(self) -> str:
+            return "a"
+
+    for_all: Items[Any] = Items(iter("ab"), feed.call)
+    next(for_all)
+    for_all.close()
+    assert feed.note.ending == ("cancelled", "closed", None)
+
+    async def main() -> None:
+        items: AsyncItems[Any] = AsyncItems(Plain(), feed.call)
+        await items.__anext__()
+        await items.aclose()
+
+    asyncio.run(main())
+    assert feed.note.ending == ("cancelled", "closed", None)
+
+
 def test_a_refusal_before_the_stream_is_the_calls_own_failure(feed: Feed) -> None:
     """Without headers the provider's code comes from the exception, and no last words are asked for."""
 

@@ -6,6 +6,7 @@ Here the three sides meet: integrations that feed facts, sessions, and the recor
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -70,6 +71,8 @@ class _State:
     runtime: Runtime | None = None
     lifecycle: Lifecycle | None = None
     own: OwnProviders | None = None
+    lock: threading.RLock = field(default_factory=threading.RLock)
+    """Around `instrument()` and `uninstrument()`, which no finalizer calls."""
 
 
 _state = _State()
@@ -105,6 +108,11 @@ def instrument(
     names = _registry.checked_names(libraries)
     arguments = Arguments(tracer_provider, meter_provider, logger_provider, names, config, redact, on_session_end)
     _check(arguments)
+    with _state.lock:
+        _instrument(arguments)
+
+
+def _instrument(arguments: Arguments) -> None:
     if _state.runtime is not None:
         if _state.runtime.arguments != arguments:
             _logger.warning(
@@ -112,8 +120,8 @@ def instrument(
                 "call streamspan.uninstrument() first to change them"
             )
         return
-    settings = (config or Config()).over()
-    integrations = _registry.selected(settings, names)
+    settings = (arguments.config or Config()).over()
+    integrations = _registry.selected(settings, arguments.libraries)
     lifecycle = _lifecycle()
     recorder = _recorder(settings, arguments)
     sessions = Sessions(
@@ -122,7 +130,7 @@ def instrument(
         lifecycle=lifecycle,
         guard=Guard("recorder"),
         new_output=_output_of(settings),
-        before_each=_preparation(recorder) if tracer_provider is None else None,
+        before_each=_preparation(recorder) if arguments.tracer_provider is None else None,
     )
     patches = {"asyncio": Patches(_cancellation.patches())} | {
         integration.name: Patches(integration.patches(sessions, Guard(integration.name)))
@@ -167,12 +175,13 @@ def _recorder(config: Config, arguments: Arguments) -> Recorder:
 
 def uninstrument() -> None:
     """Undo `instrument()`. Every original is back, unless somebody has patched on top; open sessions still end."""
-    runtime, _state.runtime = _state.runtime, None
-    if runtime is None:
-        return
-    for patches in runtime.patches.values():
-        patches.undo()
-    _lifecycle().uninstall()
+    with _state.lock:
+        runtime, _state.runtime = _state.runtime, None
+        if runtime is None:
+            return
+        for patches in runtime.patches.values():
+            patches.undo()
+        _lifecycle().uninstall()
 
 
 def runtime() -> Runtime | None:

@@ -119,26 +119,44 @@ class Call:
 
 
 class Active:
-    """Makes a call current, and its span with it, while SDK or transport code runs; never while the caller's does."""
+    """Makes a call current while SDK code runs, so that the layers below add to it."""
 
-    __slots__ = ("_call", "_context_token", "_token")
+    __slots__ = ("_token", "call")
 
     def __init__(self, call: Call) -> None:
-        self._call = call
+        self.call = call
 
     def __enter__(self) -> Call:
-        self._token: Token[Call | None] = _current.set(self._call)
-        self._context_token = otel_context.attach(self._call.context)
-        return self._call
+        self._token: Token[Call | None] = _current.set(self.call)
+        return self.call
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        self.left()
+
+    def left(self) -> bool:
+        """Put back what was current; return False if that is not to be had any more."""
         try:
             _current.reset(self._token)
-        except ValueError:
-            # Closed in another context than begun in (an unfinished coroutine that is collected): there is nothing to
-            # undo here, and `detach` would log an error.
-            return
-        otel_context.detach(self._context_token)
+        except ValueError:  # closed in another context than begun in: an unfinished coroutine that is collected
+            return False
+        return True
+
+
+class Sending(Active):
+    """Makes a call's span current too, while transport code runs: never while the caller's code does."""
+
+    __slots__ = ("_context_token",)
+
+    def __enter__(self) -> Call:
+        super().__enter__()
+        self._context_token = otel_context.attach(self.call.context)
+        return self.call
+
+    def left(self) -> bool:
+        """Put back what was current."""
+        if is_left := super().left():  # else there is nothing to undo, and `detach` would log an error
+            otel_context.detach(self._context_token)
+        return is_left
 
 
 def current_call() -> Call | None:

@@ -88,6 +88,8 @@ class Patches:
         try:
             parent, attribute, original = wrapt.resolve_path(module, patch.name)
         except (AttributeError, TypeError):
+            if patch in self.missing:
+                return
             self.missing.append(patch)
             if not patch.is_optional:
                 _logger.warning(

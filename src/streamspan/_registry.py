@@ -66,7 +66,7 @@ def selected(config: Config, libraries: Iterable[str] | None) -> list[Integratio
     if libraries is not None:
         wanted = list(libraries)
     else:
-        wanted = _warned(config.libraries, known, "STREAMSPAN_LIBRARIES") if config.libraries else list(known)
+        wanted = (config.libraries and _warned(config.libraries, known, "STREAMSPAN_LIBRARIES")) or list(known)
     excluded = set(_warned(config.exclude, known, "STREAMSPAN_EXCLUDE"))
     names = [name for name in wanted if name not in excluded]
     # A library left out by name is still patched where another one needs it: it then only adds to that one's calls.

@@ -145,8 +145,6 @@ class Session(Timeline):
         self._pulled_at = now
         self._has_returned = True
 
-    # --- the chunk path ------------------------------------------------------------------------------------------
-
     def pull(self, reader: int) -> None:
         """The caller asks for the next chunk; `reader` names the thread or task that will wait for it (not 0)."""
         now = self.clock()
@@ -230,8 +228,6 @@ class Session(Timeline):
         if not self.is_ended:
             self.state = State.FAULTED
 
-    # --- endings -------------------------------------------------------------------------------------------------
-
     def exhausted(self) -> None:
         """The stream has nothing more to give and raised nothing."""
         self._end(Signal.EXHAUSTED)
@@ -293,6 +289,7 @@ class Session(Timeline):
             self.provider_ns += wait
             if self.chunk_count and wait >= self._stall_ns:
                 self.stalled(self.chunk_count, wait, at_ns)
+                self.waits.max_ns = max(self.waits.max_ns, wait)  # type: ignore[union-attr] # there were chunks
         # What is not the provider's is the caller's; counting it chunk by chunk would say the same.
         self.consumer_ns = max(0, at_ns - self.started_at - self.provider_ns)
 

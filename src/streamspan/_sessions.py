@@ -187,7 +187,6 @@ class Sessions:
     def _request(self, opening: Opening, provider_name: str) -> Request:
         body, endpoint = opening.body, opening.endpoint
         model = body.get(endpoint.model_key)
-        choices = body.get("n")
         return Request(
             operation=endpoint.operation,
             provider=provider_name,
@@ -196,7 +195,7 @@ class Sessions:
             is_stream=opening.is_stream,
             server_address=opening.target.host or None,
             server_port=opening.target.port,
-            choice_count=choices if type(choices) is int and choices > 0 else 1,
+            choice_count=self._guard.call(endpoint.choices, body) or 1,
             attributes=self._guard.call(endpoint.attributes, body) or {},
             content=(self._guard.call(endpoint.content, body) or {}) if self._new_output is not None else {},
         )

@@ -77,7 +77,7 @@ def _times(session: Session) -> dict[str, Any]:
         "consumer_time": session.consumer_ns / 1e9,
         "wait_p50": p50,
         "wait_p95": p95,
-        "wait_max": None if waits is None or p50 is None else waits.max_ns / 1e9,
+        "wait_max": None if waits is None or waits.max_ns < 0 else waits.max_ns / 1e9,
         "stall_count": session.stall_count,
         "stall_time": session.stall_ns / 1e9,
     }

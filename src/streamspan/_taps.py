@@ -28,7 +28,10 @@ def tell(call: Call, exc: BaseException) -> None:
         session.exhausted()
     elif isinstance(exc, asyncio.CancelledError):
         if is_timeout(exc):
-            session.failed(Failure(qualified_name(asyncio.TimeoutError), str(exc), is_timeout=True, exception=exc))
+            # The exception that is raised in the end is the timeout's, not this one.
+            session.failed(
+                Failure(qualified_name(asyncio.TimeoutError), "a deadline of the caller passed", is_timeout=True)
+            )
         else:
             session.stopped(Signal.TASK_CANCELLED)
     elif isinstance(exc, KeyboardInterrupt | SystemExit):

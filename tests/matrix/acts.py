@@ -382,6 +382,7 @@ async def cancel_busy(caller: Caller, surface: Surface, scenario: str) -> None:
 
 async def cancel_opening(caller: Caller, surface: Surface, scenario: str) -> None:
     """Cancel before there are headers."""
+
     async def body() -> None:
         await caller.open(surface, scenario)
 
@@ -526,4 +527,3 @@ async def open_only(caller: Caller, surface: Surface, scenario: str) -> None:
     async with caller.noting():
         await caller.open(surface, scenario)
     caller.ended()
-

@@ -68,6 +68,12 @@ class Ending:
             return False
         return not self.any_of or bool(self.any_of & traits)
 
+    def error_of(self, surface: Surface) -> str | None:
+        """Return the `error.type` to expect: before openai 3.20 it is named by the surface's HTTP library."""
+        if "legacy" in surface.traits and self.error:
+            return self.error.replace("httpx2.", "httpx.")
+        return BROKEN_READ if "aiohttp" in surface.traits and self.error == LOST_CONNECTION else self.error
+
     def finish_of(self, surface: Surface) -> tuple[str, ...]:
         """Return the finish reasons to expect."""
         if isinstance(self.finish, tuple):
@@ -129,16 +135,28 @@ COMPLETIONS = (
     _completed("A7-one-chunk", acts.read_all, "one_chunk", any_of=_has("chat", "responses")),
     _completed("A8-two-choices", acts.read_all, "n2;chunks=4", finish=("stop", "length"), needs=_has("chat")),
     _completed(
-        "A9-token-limit", acts.read_all, "response_incomplete;chunks=4", finish=("length",), any_of=_has("chat", "completions"),
+        "A9-token-limit",
+        acts.read_all,
+        "response_incomplete;chunks=4",
+        finish=("length",),
+        any_of=_has("chat", "completions"),
         is_core=True,
     ),
     _completed(
-        "A9-responses-incomplete", acts.read_all, "response_incomplete;chunks=4", finish=("max_output_tokens",),
-        needs=_has("responses"), is_core=True,
+        "A9-responses-incomplete",
+        acts.read_all,
+        "response_incomplete;chunks=4",
+        finish=("max_output_tokens",),
+        needs=_has("responses"),
+        is_core=True,
     ),
     _completed(
-        "A9-run-incomplete", acts.read_all, "response_incomplete;chunks=4", finish=("max_completion_tokens",),
-        needs=_has("runs"), is_core=True,
+        "A9-run-incomplete",
+        acts.read_all,
+        "response_incomplete;chunks=4",
+        finish=("max_completion_tokens",),
+        needs=_has("runs"),
+        is_core=True,
     ),
     _completed("A9-tool-calls", acts.read_all, "tools;chunks=2", finish=("tool_calls",), needs=_has("chat")),
     _completed("C10-another-task", acts.another_task, is_core=True, **_ASYNC),
@@ -150,7 +168,15 @@ COMPLETIONS = (
     _completed("H14-multiline", acts.read_all, "multiline;chunks=4", without=_has("wire", "mock")),
     _completed("H14-split", acts.read_all, "split;chunks=4;split=3", without=_has("wire", "mock")),
     _completed("H15-gzip", acts.read_all, "gzip;chunks=4", without=_has("mock")),
-    _completed("M1-flaky", acts.read_all, "flaky;chunks=4", resends=2, needs=_has("server"), without=_has("azure"), is_core=True),
+    _completed(
+        "M1-flaky",
+        acts.read_all,
+        "flaky;chunks=4",
+        resends=2,
+        needs=_has("server"),
+        without=_has("azure"),
+        is_core=True,
+    ),
 )
 
 CANCELS = (
@@ -159,13 +185,32 @@ CANCELS = (
     _cancelled("B3-dropped", acts.drop, "dropped", is_late=True, needs=_has("items", "server"), is_core=True),
     # httpx2 closes a response whose generator nobody holds any more: at once here, from a finalizer in asyncio.
     _cancelled("B3-dropped-raw", acts.drop, "closed", "dropped", needs=_has("wire", "server"), is_core=True),
-    _cancelled("B5-next-twice", acts.next_twice_and_close, "closed", scenario="gate;after=2;chunks=4", chunks=2, needs=_has("server")),
+    _cancelled(
+        "B5-next-twice",
+        acts.next_twice_and_close,
+        "closed",
+        scenario="gate;after=2;chunks=4",
+        chunks=2,
+        needs=_has("server"),
+    ),
     _cancelled("B6-closed-unread", acts.close_unread, "closed", chunks=0, needs=_has("server"), is_core=True),
-    _cancelled("B7-dropped-unread", acts.drop_unread, "dropped", chunks=0, is_late=True, needs=_has("server"), is_core=True),
-    _cancelled("B9-raise-in-with", acts.raise_in_with, "closed", cancel_exception="matrix.acts.AppError", needs=_has("with", "server")),
+    _cancelled(
+        "B7-dropped-unread", acts.drop_unread, "dropped", chunks=0, is_late=True, needs=_has("server"), is_core=True
+    ),
+    _cancelled(
+        "B9-raise-in-with",
+        acts.raise_in_with,
+        "closed",
+        cancel_exception="matrix.acts.AppError",
+        needs=_has("with", "server"),
+    ),
     _cancelled("B9-older-exception", acts.close_while_handling, "closed", needs=_has("with", "server")),
-    _cancelled("B10-raise-without-with", acts.raise_without_with, "dropped", is_late=True, needs=_has("items", "server")),
-    _cancelled("B10-raise-without-with-raw", acts.raise_without_with, "closed", "dropped", needs=_has("wire", "server")),
+    _cancelled(
+        "B10-raise-without-with", acts.raise_without_with, "dropped", is_late=True, needs=_has("items", "server")
+    ),
+    _cancelled(
+        "B10-raise-without-with-raw", acts.raise_without_with, "closed", "dropped", needs=_has("wire", "server")
+    ),
     _cancelled("B11-response-closed", acts.close_response, "closed", needs=_has("server"), is_core=True),
     _cancelled("B13-with-unread", acts.leave_unread, "closed", chunks=0, needs=_has("with", "server"), is_core=True),
     _cancelled("B14-thread-closes", acts.close_from_thread, "closed", colours=("sync",), needs=_has("server")),
@@ -179,17 +224,34 @@ CANCELS = (
     _cancelled("C2-cancel-in-with", acts.cancel_in_with, "task_cancelled", needs=_has("with"), **_ASYNC),
     _cancelled("C3-cancel-busy", acts.cancel_busy, "task_cancelled", needs=_has("with"), **_ASYNC),
     _cancelled(
-        "C4-cancel-opening", acts.cancel_opening, "task_cancelled", scenario="hang_before", chunks=0, finish="none",
-        status_code=None, is_core=True, **_ASYNC,
+        "C4-cancel-opening",
+        acts.cancel_opening,
+        "task_cancelled",
+        scenario="hang_before",
+        chunks=0,
+        finish="none",
+        status_code=None,
+        is_core=True,
+        **_ASYNC,
     ),
     _cancelled("C7-scope-cancelled", acts.scope_cancel, "task_cancelled", **_ASYNC),
     _cancelled("C8-task-closes", acts.close_from_task, "closed", is_core=True, **_ASYNC),
     _cancelled(
-        "C9-dropped-at-loop-end", acts.drop_until_loop_ends, "dropped", "closed", is_late=True, ends_with_loop=True,
+        "C9-dropped-at-loop-end",
+        acts.drop_until_loop_ends,
+        "dropped",
+        "closed",
+        is_late=True,
+        ends_with_loop=True,
         **_ASYNC,
     ),
     _cancelled(
-        "F12-held-at-loop-end", acts.hold_until_loop_ends, "closed", "dropped", "task_cancelled", ends_with_loop=True,
+        "F12-held-at-loop-end",
+        acts.hold_until_loop_ends,
+        "closed",
+        "dropped",
+        "task_cancelled",
+        ends_with_loop=True,
         **_ASYNC,
     ),
 )
@@ -202,25 +264,53 @@ FAILURES = (
     _error("D2-500", "status_500", "server_error", status_code=500, resends=2, **_REFUSED),
     _error("D2-503", "status_503", "overloaded", status_code=503, resends=2, **_REFUSED),
     _error(
-        "D3-reset-before-headers", "reset_before", _CONNECTION, status_code=None, resends=2, is_core=True,
+        "D3-reset-before-headers",
+        "reset_before",
+        _CONNECTION,
+        status_code=None,
+        resends=2,
+        is_core=True,
         **_REFUSED | {"without": _has("azure", "aiohttp")},
     ),
     # The SDK's aiohttp transport takes every broken connection for a timeout.
     _timeout(
-        "D3-reset-before-headers-aiohttp", acts.read_all, _READ_TIMED_OUT, "reset_before", status_code=None, resends=2,
-        is_core=True, **_REFUSED | {"needs": _has("aiohttp")},
+        "D3-reset-before-headers-aiohttp",
+        acts.read_all,
+        _READ_TIMED_OUT,
+        "reset_before",
+        status_code=None,
+        resends=2,
+        is_core=True,
+        **_REFUSED | {"needs": _has("aiohttp")},
     ),
     _error("D4-dropped", "drop;chunks=4", LOST_CONNECTION, needs=_has("items", "server"), is_core=True),
     _error("D4-reset", "rst;chunks=4", BROKEN_READ, needs=_has("items", "server")),
     _error("D5-unfinished-chunk", "eof;chunks=4", LOST_CONNECTION, needs=_has("items", "server"), is_core=True),
     _error("D4-dropped-raw", "drop;chunks=4", LOST_CONNECTION_RAW, needs=_has("wire"), is_core=True),
     _error("D5-unfinished-chunk-raw", "eof;chunks=4", LOST_CONNECTION_RAW, needs=_has("wire")),
-    _timeout("D7-no-first-byte", acts.read_all, READ_TIMED_OUT, "hang_headers", options=_SLOW, needs=_has("items", "create"), **_OPENED),
-    _timeout("D8-stalled", acts.read_all, READ_TIMED_OUT, "hang;chunks=4", options=_SLOW, needs=_has("items", "create")),
+    _timeout(
+        "D7-no-first-byte",
+        acts.read_all,
+        READ_TIMED_OUT,
+        "hang_headers",
+        options=_SLOW,
+        needs=_has("items", "create"),
+        **_OPENED,
+    ),
+    _timeout(
+        "D8-stalled", acts.read_all, READ_TIMED_OUT, "hang;chunks=4", options=_SLOW, needs=_has("items", "create")
+    ),
     _timeout("D8-stalled-raw", acts.read_all, READ_TIMED_OUT_RAW, "hang;chunks=4", options=_SLOW, needs=_has("wire")),
     _timeout(
-        "D7-no-headers", acts.open_only, _READ_TIMED_OUT, "hang_before", options=_SLOW, needs=_has("create", "items"),
-        chunks=0, finish="none", status_code=None,
+        "D7-no-headers",
+        acts.open_only,
+        _READ_TIMED_OUT,
+        "hang_before",
+        options=_SLOW,
+        needs=_has("create", "items"),
+        chunks=0,
+        finish="none",
+        status_code=None,
     ),
     _error("D9-error-event", "error_event;chunks=4", "overloaded", hidden=1, is_core=True),
     _error("D9-closed-after-error", "error_event;chunks=4", "overloaded", acts.close_in_finally, hidden=1),
@@ -229,11 +319,24 @@ FAILURES = (
     _error("D11-failed-item", "response_failed;chunks=4", "server_error", needs=_has("responses"), is_core=True),
     _error("D11-failed-run", "response_failed;chunks=4", "server_error", needs=_has("runs"), is_core=True),
     _error("D13-error-with-choices", "openrouter_error;chunks=4", "502", needs=_has("chat"), hidden=1),
-    _error("D16-garbage", "garbage;chunks=4", "json.decoder.JSONDecodeError", needs=_has("items"), chunks=3, is_core=True),
+    _error(
+        "D16-garbage", "garbage;chunks=4", "json.decoder.JSONDecodeError", needs=_has("items"), chunks=3, is_core=True
+    ),
     _completed("D16-garbage-raw", acts.read_all, "garbage;chunks=4", needs=_has("wire")),
-    _error("M3-dropped-with-retries", "drop;chunks=4", LOST_CONNECTION, options={"max_retries": 2}, needs=_has("items", "server")),
+    _error(
+        "M3-dropped-with-retries",
+        "drop;chunks=4",
+        LOST_CONNECTION,
+        options={"max_retries": 2},
+        needs=_has("items", "server"),
+    ),
     Ending(
-        name="D19-client-closed", act=acts.close_client, scenario=GATE, outcome="error", error=BROKEN_READ, chunks=3,
+        name="D19-client-closed",
+        act=acts.close_client,
+        scenario=GATE,
+        outcome="error",
+        error=BROKEN_READ,
+        chunks=3,
         needs=_has("items", "server"),
     ),
 )

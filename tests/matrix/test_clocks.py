@@ -18,7 +18,7 @@ from streamspan import _api
 from streamspan._sessions import Sessions
 from streamspan.demo import DemoProvider, Exchange
 from support.sdk import http
-from support.surfaces import MESSAGES, MODEL
+from support.surfaces import MESSAGES, MODEL, chat_helper
 from support.telemetry import Told
 from support.twice import drive
 
@@ -82,7 +82,9 @@ async def _read(url: str, *, is_async: bool, before: float = 0.0, between: float
     return readings
 
 
-def _measure(server: DemoProvider, scenario: str, *, is_async: bool, **sleeps: float) -> tuple[Readings, list[Exchange]]:
+def _measure(
+    server: DemoProvider, scenario: str, *, is_async: bool, **sleeps: float
+) -> tuple[Readings, list[Exchange]]:
     server.clear()
     coroutine = _read(server.url(scenario), is_async=is_async, **sleeps)
     readings: Readings = asyncio.run(coroutine) if is_async else drive(coroutine)
@@ -280,7 +282,7 @@ async def _lines(client: Any, *, is_async: bool) -> AsyncIterator[Any]:
 
 
 async def _helper(client: Any, *, is_async: bool) -> AsyncIterator[Any]:
-    manager = client.chat.completions.stream(model=MODEL, messages=MESSAGES)
+    manager = chat_helper(client)
     stream = await manager.__aenter__() if is_async else manager.__enter__()
     yield "opened"
     if is_async:
@@ -393,7 +395,7 @@ def test_the_span_of_a_closed_stream_ends_at_the_close(server: DemoProvider, tol
     def read() -> None:
         try:
             got.extend(stream)
-        except openai.APIConnectionError as exc:
+        except (openai.APIConnectionError, http.HTTPError) as exc:
             got.append(exc)
 
     reader = threading.Thread(target=read)

@@ -70,7 +70,9 @@ def _open(client: Any, model: str = "m") -> Any:
 
 
 def _id(span: Any) -> int | None:
-    return None if span is None else (span.context if isinstance(span, ReadableSpan) else span.get_span_context()).span_id
+    return (
+        None if span is None else (span.context if isinstance(span, ReadableSpan) else span.get_span_context()).span_id
+    )
 
 
 def _parent_id(span: ReadableSpan) -> int | None:

@@ -41,7 +41,7 @@ def test_ending(server: DemoProvider, surface: Surface, ending: Ending, is_async
         "streamspan.layer": "openai",
         "streamspan.outcome": ending.outcome,
         "streamspan.cancel.exception": ending.cancel_exception,
-        "error.type": ending.error,
+        "error.type": ending.error_of(surface),
         "gen_ai.response.finish_reasons": ending.finish_of(surface) or None,
         "streamspan.chunk.count": _chunks(server, surface, ending),
         "http.request.resend_count": ending.resends,
@@ -49,7 +49,7 @@ def test_ending(server: DemoProvider, surface: Surface, ending: Ending, is_async
     }
     assert attributes.get("streamspan.cancel.reason") in (ending.reasons or (None,))
     _check_span(told, ending)
-    _check_metrics(told, ending)
+    _check_metrics(told, ending, ending.error_of(surface))
 
 
 _NAMES = (
@@ -94,13 +94,13 @@ def _check_span(told: Told, ending: Ending) -> None:
         assert span.end_time == pytest.approx(chunks[-1].timestamp if chunks else headers_ns, abs=2)
 
 
-def _check_metrics(told: Told, ending: Ending) -> None:
+def _check_metrics(told: Told, ending: Ending, error: str | None) -> None:
     count = told.attributes["streamspan.chunk.count"]
     assert told.count_of("gen_ai.client.operation.duration") == 1
     assert told.count_of("gen_ai.client.operation.time_to_first_chunk") == (count > 0)
     assert told.count_of("gen_ai.client.operation.time_per_output_chunk") == max(0, count - 1)
     assert told.count_of("streamspan.chunks") == 1
     (point,) = told.metrics["gen_ai.client.operation.duration"].data.data_points
-    assert dict(point.attributes or {}).get("error.type") == ending.error
+    assert dict(point.attributes or {}).get("error.type") == error
     assert dict(point.attributes or {})["streamspan.outcome"] == ending.outcome
     assert told.summary.outcome == ending.outcome

@@ -13,7 +13,7 @@ import pytest
 
 from streamspan.demo import DemoProvider
 from support.caller import Caller
-from support.sdk import http
+from support.sdk import has_argument, http
 from support.surfaces import CHAT, COMPLETIONS, IMAGES, MESSAGES, MODEL, RAW, RESPONSES, RUNS, Surface
 from support.telemetry import Told
 from support.twice import run_twice
@@ -27,7 +27,7 @@ def _raw(base: Surface, name: str, start: Callable[[Any], Any]) -> Surface:
     return replace(base, name=name, start=start, view=RAW.view, response=RAW.response)
 
 
-_SURFACES = (
+_EVERY = (
     replace(RUNS, name="submit-tool-outputs", start=lambda client: client.beta.threads.runs.submit_tool_outputs(
         "run_demo", thread_id="thread_demo", tool_outputs=[], stream=True), model=None),
     replace(RUNS, name="create-and-run", start=lambda client: client.beta.threads.create_and_run(
@@ -41,6 +41,7 @@ _SURFACES = (
     _raw(COMPLETIONS, "completions-raw", lambda client: client.completions.with_raw_response.create(
         model=MODEL, prompt="What is a stream?", stream=True)),
 )  # fmt: skip
+_SURFACES = [each for each in _EVERY if each.name != "images-edit" or has_argument("images.Images.edit", "stream")]
 
 
 @pytest.mark.filterwarnings("ignore:The Assistants API is deprecated:DeprecationWarning")

@@ -149,7 +149,9 @@ def test_a_run_is_counted_by_its_message_deltas(server: DemoProvider) -> None:
     """An assistants run has the text of its message deltas, and the usage and the model of the run."""
     told = _run(server, RUNS, "ok;chunks=4", is_async=False)
     data = [event.data for event in _events(server) if event.data]
-    deltas = [event["delta"]["content"][0]["text"]["value"] for event in data if event["object"] == "thread.message.delta"]
+    deltas = [
+        event["delta"]["content"][0]["text"]["value"] for event in data if event["object"] == "thread.message.delta"
+    ]
     assert len(deltas) == 4
     assert told.attributes["streamspan.output.characters"] == len("".join(deltas))
     assert said(messages_of(told.attributes), "text") == "".join(deltas)

@@ -128,7 +128,9 @@ def test_no_free_connection_is_a_timeout(server: DemoProvider, told: Told, is_as
         )
         kind: Any = openai.AsyncOpenAI if is_async else openai.OpenAI
         timeout = http.Timeout(5.0, pool=0.05)
-        client = kind(base_url=server.url(_GATE), api_key="key", http_client=client_http, timeout=timeout, max_retries=0)
+        client = kind(
+            base_url=server.url(_GATE), api_key="key", http_client=client_http, timeout=timeout, max_retries=0
+        )
         caller = Caller(server, is_async=is_async, ended_spans=None)
         first = await caller.wait(client.chat.completions.create(model="first", messages=MESSAGES, stream=True))
         with pytest.raises(openai.APITimeoutError):
@@ -273,15 +275,21 @@ def test_a_failing_callback_is_not_the_callers_business(
 
 
 # `arrived` is left out: a clock reading and two stores, where a fence would cost more than what it fences.
-_ENTRIES = sorted(name for name, value in vars(Session).items() if isfunction(value) and name[0] != "_" and name != "arrived")
+_ENTRIES = sorted(
+    name for name, value in vars(Session).items() if isfunction(value) and name[0] != "_" and name != "arrived"
+)
 
 
 @_COLOURS
 @pytest.mark.parametrize("surface", [CHAT, LINES], ids=lambda surface: surface.name)
 @pytest.mark.parametrize("entry", _ENTRIES)
 def test_a_fault_of_ours_is_not_the_callers_business(
-    server: DemoProvider, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, entry: str,
-    surface: Surface, is_async: bool,
+    server: DemoProvider,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    entry: str,
+    surface: Surface,
+    is_async: bool,
 ) -> None:
     """Whichever step of ours fails, in whatever ending, the caller sees what it sees without us."""
 

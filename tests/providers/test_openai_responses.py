@@ -56,6 +56,13 @@ COUNTS = {
 }
 
 
+THOUGHT = {
+    "type": "reasoning",
+    "id": "r",
+    "summary": [{"type": "summary_text", "text": "short"}],
+}
+
+
 def named(**fields: Any) -> Delta:
     given: dict[str, Any] = {"choice": 0, "response_id": "resp-1", "response_model": "m-1"}
     return Delta(**given | fields)
@@ -78,7 +85,7 @@ EVENTS: dict[str, tuple[dict[str, Any], Delta]] = {
     "reasoning": (event("response.reasoning_text.delta", delta="hm", item_id="i"), Delta("", 0, reasoning="hm")),
     "reasoning summary": (
         event("response.reasoning_summary_text.delta", delta="hm", item_id="i"),
-        Delta("", 0, reasoning="hm"),
+        Delta("", 0, reasoning="hm", is_summary=True),
     ),
     "function call": (
         event("response.output_item.added", output_index=1, item=FUNCTION),
@@ -214,6 +221,18 @@ def test_a_whole_answer_has_all_its_items() -> None:
     )
     assert plain(read_whole(payload)) == plain(expected)
     assert plain(read_whole(as_response(payload))) == plain(expected)
+
+
+def test_thoughts_that_are_only_summarized_are_told_apart() -> None:
+    """A summary is not what the reasoning tokens were spent on."""
+    thoughts = {"content": [{"type": "reasoning_text", "text": "long"}]}
+    for item, expected in (
+        (THOUGHT, Delta("", 0, reasoning="short", is_summary=True)),
+        (THOUGHT | thoughts, Delta("", 0, reasoning="shortlong")),
+    ):
+        payload = RESPONSE | {"status": "completed", "output": [item]}
+        assert list(read_whole(payload).others) == [expected]
+        assert list(read_whole(as_response(payload)).others) == [expected]
 
 
 def test_a_resumed_stream_does_not_count_its_tokens_again() -> None:

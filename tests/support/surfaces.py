@@ -145,8 +145,11 @@ def _chat(client: Any, **more: Any) -> Any:
     return client.chat.completions.create(model=MODEL, messages=MESSAGES, stream=True, **more)
 
 
-def _chat_helper(client: Any) -> Any:
-    completions = client.chat.completions if hasattr(client.chat.completions, "stream") else client.beta.chat.completions
+def chat_helper(client: Any) -> Any:
+    """Return the manager of the chat convenience stream, which was in beta before openai 1.92."""
+    completions = (
+        client.chat.completions if hasattr(client.chat.completions, "stream") else client.beta.chat.completions
+    )
     return completions.stream(model=MODEL, messages=MESSAGES)
 
 
@@ -239,7 +242,7 @@ BYTES = replace(
 )
 HELPER = Surface(
     name="chat-helper",
-    start=_chat_helper,
+    start=chat_helper,
     is_manager=True,
     response=lambda stream: stream._response,
     weight=_is_chunk,
@@ -325,7 +328,9 @@ POST_RESPONSE = Surface(
 )
 AZURE = replace(CHAT, name="azure", client=_azure_client, traits=_CHAT - {"create"} | {"azure"})
 LEGACY = replace(CHAT, name="legacy-httpx-client", client=_legacy_client, traits=_CHAT - {"create"} | {"legacy"})
-AIOHTTP = replace(CHAT, name="aiohttp-transport", client=_aiohttp_client, traits=_CHAT - {"create"} | {"async", "aiohttp"})
+AIOHTTP = replace(
+    CHAT, name="aiohttp-transport", client=_aiohttp_client, traits=_CHAT - {"create"} | {"async", "aiohttp"}
+)
 MOCK = replace(CHAT, name="mock-transport", client=_mock_client, traits=_CHAT - {"create", "server"} | {"mock"})
 
 # What some versions of the SDK do not have; the aiohttp transport is an extra.

@@ -67,9 +67,7 @@ def run_twice(
     assert caller.ended_at_ending == spans, f"{caller.ended_at_ending} spans at the ending, not {spans}"
     assert len(told.spans) == spans
     assert told.active == 0
-    assert conformance.findings(
-        spans=told.all_spans, metrics=told.metrics_data, logs=told.logs, config=config
-    ) == []
+    assert conformance.findings(spans=told.all_spans, metrics=told.metrics_data, logs=told.logs, config=config) == []
     return told
 
 
@@ -169,7 +167,9 @@ def _watching(seen: Seen) -> Iterator[None]:
     level = root.level
     root.addHandler(handler)
     root.setLevel(logging.INFO)
-    sys.unraisablehook = lambda args: seen.unraisable.append(steady(f"{args.err_msg} {args.exc_value!r} {args.object!r}"))
+    sys.unraisablehook = lambda args: seen.unraisable.append(
+        steady(f"{args.err_msg} {args.exc_value!r} {args.object!r}")
+    )
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")

@@ -10,7 +10,7 @@ from typing import Any
 
 from streamspan._failures import qualified_name
 from streamspan._guard import Guard
-from streamspan._ownership import Call, current_call
+from streamspan._ownership import Call, Sending, current_call
 from streamspan._patching import Patch
 from streamspan._sessions import Sessions
 
@@ -49,18 +49,21 @@ def _is_its_own(call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bo
 
 
 class _Attempt:
-    """One HTTP request of a call."""
+    """One HTTP request of a call: its span is current inside."""
 
-    __slots__ = ("_call",)
+    __slots__ = ("_call", "_sending")
 
     def __init__(self, call: Call) -> None:
         self._call = call
+        self._sending = Sending(call)
 
     def __enter__(self) -> _Attempt:
         self._call.guard.call(self._call.session.attempt)
+        self._sending.__enter__()
         return self
 
     def __exit__(self, kind: Any, exc: BaseException | None, tb: Any) -> None:
+        self._sending.__exit__(kind, exc, tb)
         if isinstance(exc, Exception):
             self._call.guard.call(self._call.session.attempt_failed, None, qualified_name(type(exc)))
 

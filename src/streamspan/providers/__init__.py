@@ -24,6 +24,12 @@ def no_content(_body: Mapping[str, Any]) -> dict[str, object]:
     return {}
 
 
+def asked_choices(body: Mapping[str, Any]) -> int:
+    """Return how many choices a request asks for by `n`."""
+    count = body.get("n")
+    return count if type(count) is int and count > 0 else 1
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Endpoint:
     """One kind of request of a provider.
@@ -37,6 +43,7 @@ class Endpoint:
         attributes: request body to the conventions' request attributes.
         content: request body to `gen_ai.input.messages`, `gen_ai.system_instructions`, `gen_ai.tool.definitions`.
         model_key: the body's key for the model.
+        choices: request body to how many choices are due.
         marker_is_reliable: a stream without a terminal marker was cut short.
         has_finish_reasons: each choice is due a finish reason.
         done_data: `data:` line that ends the stream on the wire and that SDKs keep to themselves.
@@ -57,6 +64,7 @@ class Endpoint:
     attributes: Callable[[Mapping[str, Any]], dict[str, AttributeValue]] = no_attributes
     content: Callable[[Mapping[str, Any]], dict[str, object]] = no_content
     model_key: str = "model"
+    choices: Callable[[Mapping[str, Any]], int] = asked_choices
     marker_is_reliable: bool = True
     has_finish_reasons: bool = True
     done_data: str = ""

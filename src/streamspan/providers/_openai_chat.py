@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from streamspan._records import AUDIO, AttributeValue, Delta, ProviderError, ToolCallDelta
+from streamspan.providers import asked_choices
 from streamspan.providers._shapes import counts, extras, fields, items, text
 
 
@@ -87,7 +88,8 @@ def _choice(choice: Any, key: str | None) -> Delta:
     delta = Delta(content if type(content) is str else _joined(content), number)
     if reason:
         delta.finish_reason = reason
-    if more := extras(message):
+    more = extras(message)
+    if more:
         delta.reasoning = text(more.get("reasoning_content")) or text(more.get("reasoning"))
     if refusal := said.get("refusal"):
         delta.refusal = text(refusal)
@@ -96,7 +98,7 @@ def _choice(choice: Any, key: str | None) -> Delta:
     elif call := said.get("function_call"):
         function = fields(call)
         delta.tool_calls = [ToolCallDelta(0, "", text(function.get("name")), text(function.get("arguments")))]
-    if audio := said.get("audio"):
+    if audio := said.get("audio") or more.get("audio"):
         _read_audio(delta, fields(audio))
     return delta
 
@@ -205,6 +207,12 @@ def request_attributes(body: Mapping[str, Any]) -> dict[str, AttributeValue]:
 def completion_attributes(body: Mapping[str, Any]) -> dict[str, AttributeValue]:
     """Read the request parameters of legacy completions."""
     return _common(body)
+
+
+def completion_choices(body: Mapping[str, Any]) -> int:
+    """Return how many choices legacy completions make: `n` for each prompt; a list of numbers is one prompt."""
+    prompts = items(body.get("prompt"))
+    return asked_choices(body) * (len(prompts) if prompts and not isinstance(prompts[0], int) else 1)
 
 
 def _common(body: Mapping[str, Any]) -> dict[str, AttributeValue]:

@@ -20,17 +20,21 @@ from streamspan.providers._openai_chat import (
     read_usage,
     service_tier,
 )
-from streamspan.providers._shapes import fields, items, text
+from streamspan.providers._shapes import extras, fields, items, text
 
 Event = Mapping[str, Any]
 
 
 def read_event(event: Any) -> Delta:
     """Read an event of a Responses stream."""
-    data = fields(event)
+    data, more = fields(event), extras(event)
+    if more and more is not data:  # openai 1.66 takes some events for others, whose class does not declare their fields
+        data = {**more, **data}
     reader = _READERS.get(text(data.get("type")))
     if reader is not None:
         return reader(data)
+    if text(data.get("event")) == "error":  # so openai before 2.0 hands out `error` events
+        return _error(fields(data.get("data")))
     # On the wire an error may come without a type, in the shape of chat completions; the SDK raises it.
     error = data.get("error") if type(event) is dict else None
     return Delta(choice=0, error=read_error(error)) if error else Delta()

@@ -25,6 +25,7 @@ _COMPLETIONS = Endpoint(
     read=_openai_chat.read_completion,
     read_whole=_openai_chat.read_completion,
     attributes=_openai_chat.completion_attributes,
+    choices=_openai_chat.completion_choices,
     content=messages.completion_content,
     done_data="[DONE]",
     with_usage=_openai_chat.with_usage,
