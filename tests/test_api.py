@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import openai
 import pytest
@@ -23,7 +23,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, Sp
 from opentelemetry.trace import NoOpTracer, Span
 
 import streamspan
-from streamspan import Config, ConfigError, _api
+from streamspan import Config, ConfigError, _api, _otlp, _registry
 from streamspan._guard import FAULT_LIMIT
 from streamspan.demo import DemoProvider
 from support.telemetry import Told
@@ -307,7 +307,7 @@ def test_an_exporter_that_raises(client: openai.OpenAI, caplog: pytest.LogCaptur
 
 @pytest.mark.parametrize("exc", [ValueError("boom"), StopIteration(), RecursionError("deep")], ids=repr)
 def test_a_callback_that_raises(client: openai.OpenAI, exc: Exception, caplog: pytest.LogCaptureFixture) -> None:
-    """The stream is whole, the span is there, one line is logged; after the limit it is not called any more."""
+    """The stream is whole, the span is there, one line is logged, and it is called for every session all the same."""
     told, calls = Told(), list[str]()
 
     def callback(summary: streamspan.SessionSummary) -> None:
@@ -320,9 +320,9 @@ def test_a_callback_that_raises(client: openai.OpenAI, exc: Exception, caplog: p
     assert chat(client) > 3
     for _ in range(FAULT_LIMIT + 5):
         list(streamspan.observe("ab", provider="acme"))
-    assert calls == ["completed"] * FAULT_LIMIT
+    assert calls == ["completed"] * (FAULT_LIMIT + 6)
     assert len(told.spans) == FAULT_LIMIT + 6
-    assert len(faults(caplog)) == 2
+    assert len(faults(caplog)) == 1
     assert "on_session_end" in faults(caplog)[0]
 
 
@@ -425,3 +425,56 @@ def test_our_own_providers_are_shut_down_at_any_exit(monkeypatch: pytest.MonkeyP
     for is_last in (False, True):
         _api._flush(is_last)
     assert stopped == ["stopped"] * 2
+
+
+def test_providers_are_prepared_once_and_looked_for_at_each_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The application may set its own at any time: from then on its provider is used."""
+    current: list[Any] = [trace.ProxyTracerProvider()]
+    adopted: list[str] = []
+    made: list[str] = []
+    used: list[Any] = []
+
+    def own_providers(**_options: Any) -> Any:
+        made.append("made")
+        return SimpleNamespace(adopt=lambda: adopted.append("adopted"))
+
+    monkeypatch.setattr(_otlp, "own_providers", own_providers)
+    monkeypatch.setattr(_api._state, "own", None)
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: current[-1])
+    recorder: Any = SimpleNamespace(use=lambda tracer, _logger: used.append(tracer))
+    first, second = _api._preparation(recorder), _api._preparation(recorder)
+    assert first is not None
+    assert second is not None
+    assert (made, adopted, used) == (["made"], [], [])
+    first()
+    assert (adopted, used) == (["adopted"], [])
+    current.append(TracerProvider(shutdown_on_exit=False))
+    first()
+    first()
+    assert (len(adopted), len(used)) == (3, 1)
+    assert _api._preparation(recorder) is None
+
+
+def test_exporters_that_are_switched_off_leave_nothing_to_adopt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`OTEL_TRACES_EXPORTER=none` and its like: the application may still set its own later."""
+    monkeypatch.setattr(_otlp, "own_providers", lambda **_options: None)
+    monkeypatch.setattr(_api._state, "own", None)
+    monkeypatch.setattr(trace, "get_tracer_provider", trace.ProxyTracerProvider)
+    used: list[Any] = []
+    prepare = _api._preparation(cast("Any", SimpleNamespace(use=lambda tracer, _logger: used.append(tracer))))
+    assert prepare is not None
+    prepare()
+    assert len(used) == 1
+
+
+def test_an_installed_sdk_that_is_too_old_is_warned_of(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once per `instrument()`, with what to do; the rest is in place."""
+    monkeypatch.setattr(_registry, "is_too_old", lambda library: "1.30.0" if library.name == "openai" else None)
+    Told().instrument()
+    assert _api.runtime() is not None
+    assert caplog.messages == [
+        "openai 1.30.0 is older than 1.66, the oldest version that streamspan supports: your code is not affected, but "
+        "streams may be missing or incomplete; upgrade openai, or leave it out with STREAMSPAN_EXCLUDE=openai"
+    ]

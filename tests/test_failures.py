@@ -26,7 +26,7 @@ class Acme(Exception):  # noqa: N818 - reads better without a suffix
         vars(self).update(attributes)
 
 
-class AcmeTimeout(TimeoutError):  # noqa: N818 - as above
+class AcmeTimeout(TimeoutError):  # noqa: N818 - reads better without a suffix
     """A timeout by inheritance."""
 
 

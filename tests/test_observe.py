@@ -310,19 +310,22 @@ def test_a_reader_that_raises_is_one_line_and_all_chunks(told: Told, caplog: pyt
     assert list(streamspan.observe("abc", provider="acme", read=raising)) == ["a", "b", "c"]
     assert (told.summary.outcome, told.summary.chunk_count, told.summary.output_characters) == ("completed", 3, 0)
     assert caplog.messages == [
-        "streamspan: internal fault in observe (raising); the stream is not affected, its telemetry may be incomplete"
+        "streamspan: internal fault in observe(provider='acme') (raising); "
+        "the stream is not affected, its telemetry may be incomplete"
     ]
 
 
-def test_a_reader_that_keeps_raising_switches_observing_off(told: Told, caplog: pytest.LogCaptureFixture) -> None:
-    """After the limit the current stream is still recorded to its end; later ones come out untouched and unrecorded."""
+def test_a_reader_that_keeps_raising_switches_its_provider_off(told: Told, caplog: pytest.LogCaptureFixture) -> None:
+    """After the limit the current stream is still recorded to its end, later ones of that provider are not; others are."""
     chunks = ["x"] * (FAULT_LIMIT + 30)
     assert list(streamspan.observe(chunks, provider="acme", read=raising)) == chunks
     assert told.summary.chunk_count == len(chunks)
     assert len(caplog.messages) == 2
-    assert "observe is switched off" in caplog.messages[1]
+    assert "observe(provider='acme') is switched off" in caplog.messages[1]
     assert list(streamspan.observe(["a"], provider="acme")) == ["a"]
     assert len(told.summaries) == 1
+    assert list(streamspan.observe(["a"], provider="other")) == ["a"]
+    assert len(told.summaries) == 2
     streamspan.uninstrument()
     told.instrument()
     assert list(streamspan.observe(["a"], provider="acme")) == ["a"]

@@ -17,6 +17,7 @@ from opentelemetry.context import Context
 from streamspan._ownership import (
     Active,
     Call,
+    Sending,
     async_reader,
     call_of,
     current_call,
@@ -35,27 +36,41 @@ def call() -> Call:
     return made
 
 
-def test_a_call_is_current_inside_its_block_and_its_span_with_it(call: Call) -> None:
+def test_a_call_is_current_inside_its_block() -> None:
     """Before and after there is none; a nested call is current in its own block only."""
-    inner = Feed().call()
+    outer, inner = Feed().call(), Feed().call()
     assert current_call() is None
-    with Active(call) as active:
-        assert active is call
-        assert current_call() is call
-        assert otel_context.get_current() == {"span": "ours"}
+    with Active(outer) as active:
+        assert active is outer
+        assert current_call() is outer
         with Active(inner):
             assert current_call() is inner
+        assert current_call() is outer
+    assert current_call() is None
+
+
+def test_its_span_is_current_only_while_its_transport_is_sending(call: Call) -> None:
+    """Not in between, where the SDK may run the caller's code; the call is current either way."""
+    before = otel_context.get_current()
+    with Active(call):
+        assert otel_context.get_current() == before
+        with Sending(call) as sending:
+            assert sending is call
+            assert current_call() is call
+            assert otel_context.get_current() == {"span": "ours"}
+        assert otel_context.get_current() == before
         assert current_call() is call
     assert current_call() is None
-    assert otel_context.get_current() == {}
 
 
-def test_an_exception_leaves_nothing_current(call: Call) -> None:
+@pytest.mark.parametrize("kind", [Active, Sending])
+def test_an_exception_leaves_nothing_current(call: Call, kind: type[Active]) -> None:
     """It goes on."""
-    with pytest.raises(KeyError), Active(call):
+    before = otel_context.get_current()
+    with pytest.raises(KeyError), kind(call):
         raise KeyError
     assert current_call() is None
-    assert otel_context.get_current() == {}
+    assert otel_context.get_current() == before
 
 
 def test_other_threads_and_tasks_have_their_own(call: Call) -> None:
@@ -78,16 +93,20 @@ def test_other_threads_and_tasks_have_their_own(call: Call) -> None:
     assert asyncio.run(main()) == (call, None)
 
 
-def test_a_block_that_is_left_in_another_context_says_nothing(call: Call, caplog: pytest.LogCaptureFixture) -> None:
-    """A coroutine that the garbage collector closes is left that way: no log record, and nothing stays current there."""
+@pytest.mark.parametrize("kind", [Active, Sending])
+def test_a_block_that_is_left_in_another_context_says_nothing(
+    call: Call, kind: type[Active], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A coroutine that the garbage collector closes is left that way: no log record, and nothing becomes current there."""
     caplog.set_level(logging.DEBUG)
-    active = Active(call)
+    active = kind(call)
     contextvars.copy_context().run(active.__enter__)
     elsewhere = contextvars.copy_context()
+    before = elsewhere.run(otel_context.get_current)
     elsewhere.run(active.__exit__, None, None, None)
     assert caplog.messages == []
     assert elsewhere.run(current_call) is None
-    assert elsewhere.run(otel_context.get_current) == {}
+    assert elsewhere.run(otel_context.get_current) == before
 
 
 # --- the response ----------------------------------------------------------------------------------------------------------

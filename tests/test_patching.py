@@ -113,7 +113,7 @@ def test_applying_twice_is_once(name: str, library: ModuleType) -> None:
     assert library.function() == "<function>"
 
 
-def test_under_somebody_elses_patch_ours_sleeps_and_wakes(name: str, library: ModuleType) -> None:
+def test_under_somebody_elses_patch_ours_sleeps_and_wakes(name: str, library: Any) -> None:
     """Theirs stays in place; ours does nothing until it is applied again, and then once."""
     patches = Patches([patch(name, "function")])
     patches.apply()

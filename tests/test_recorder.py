@@ -544,10 +544,8 @@ def test_a_callback_that_raises_does_not_reach_the_stream(
     assert len(_faults(caplog)) == 1
 
 
-def test_a_callback_that_keeps_raising_is_not_called_any_more(
-    new_rig: NewRig, caplog: pytest.LogCaptureFixture
-) -> None:
-    """After repeated faults the callback is switched off, and the recording goes on."""
+def test_a_callback_that_keeps_raising_is_still_called(new_rig: NewRig, caplog: pytest.LogCaptureFixture) -> None:
+    """It is the application's: called once per session whatever it does, and told of once."""
     calls: list[SessionSummary] = []
 
     def broken(summary: SessionSummary) -> None:
@@ -557,9 +555,9 @@ def test_a_callback_that_keeps_raising_is_not_called_any_more(
     rig = new_rig(on_session_end=broken)
     for _ in range(25):
         rig.complete()
-    assert len(calls) == 20
+    assert len(calls) == 25
     assert len(rig.spans) == 25
-    assert len(_faults(caplog)) == 2
+    assert len(_faults(caplog)) == 1
 
 
 def test_a_message_that_could_not_be_checked_for_secrets_is_not_shown(new_rig: NewRig) -> None:
@@ -623,7 +621,8 @@ def test_a_description_that_fails_halfway_still_ends_the_span(
     rig = new_rig()
     rig.stream([(0.25, text("a"))]).failed(failure("Unprintable", "", exception=Unprintable()))
     assert rig.span.status.status_code is StatusCode.ERROR
-    assert attributes_of(rig.span.events[-1]) == {"exception.type": "Unprintable"}
+    exception = attributes_of(rig.span.events[-1])
+    assert (str(exception["exception.type"]).rpartition(".")[2], exception["exception.message"]) == ("Unprintable", "")
     assert point(rig.metrics()["gen_ai.client.operation.duration"]).count == 1
     assert len(_faults(caplog)) == 1
 

@@ -54,8 +54,9 @@ class Runtime:
     arguments: Arguments
     config: Config
     sessions: Sessions
-    guard: Guard
     patches: dict[str, Patches] = field(default_factory=dict[str, Patches])
+    observers: dict[str, Guard] = field(default_factory=dict[str, Guard])
+    """The fence of each provider that `observe()` was called for: one bad reader is not all of them."""
     third_parties: dict[str, Provider] | None = None
     """Providers of third parties by name; None until somebody asks for one."""
 
@@ -136,7 +137,7 @@ def _instrument(arguments: Arguments) -> None:
         integration.name: Patches(integration.patches(sessions, Guard(integration.name)))
         for integration in integrations
     }
-    _state.runtime = Runtime(arguments, settings, sessions, Guard("observe"), patches)
+    _state.runtime = Runtime(arguments, settings, sessions, patches)
     _apply(integrations, patches)
     lifecycle.install()
 

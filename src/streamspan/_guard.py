@@ -22,12 +22,18 @@ _logger = logging.getLogger("streamspan")
 
 
 class Guard:
-    """Counts the faults of one part (an integration, the recorder) and switches it off when they repeat."""
+    """Counts the faults of one part (an integration, the recorder) and switches it off when they repeat.
 
-    __slots__ = ("_faults", "_seen", "is_off", "part")
+    Args:
+        part: what the log calls it.
+        is_ours: whether its faults are streamspan's; what the application has given is never switched off.
+    """
 
-    def __init__(self, part: str) -> None:
+    __slots__ = ("_faults", "_is_ours", "_seen", "is_off", "part")
+
+    def __init__(self, part: str, *, is_ours: bool = True) -> None:
         self.part = part
+        self._is_ours = is_ours
         self.is_off = False
         self._faults = 0
         self._seen: set[tuple[str, type[BaseException]]] = set()
@@ -78,16 +84,18 @@ class Guard:
         self._faults += 1
         if (name, type(exc)) not in self._seen:
             self._seen.add((name, type(exc)))
-            _logger.warning(
-                "streamspan: internal fault in %s (%s); the stream is not affected, its telemetry may be incomplete",
-                self.part,
-                name,
-                exc_info=exc,
-            )
-        if self._faults >= FAULT_LIMIT and not self.is_off:
+            self._log(name, exc)
+        if self._is_ours and self._faults >= FAULT_LIMIT and not self.is_off:
             self.is_off = True
             _logger.warning(
                 "streamspan: %s is switched off after %d internal faults; please report the first one logged above",
                 self.part,
                 self._faults,
             )
+
+    def _log(self, name: str, exc: Exception) -> None:
+        if self._is_ours:
+            said = "internal fault in %s (%s); the stream is not affected, its telemetry may be incomplete"
+        else:
+            said = "%s (%s) raised; the stream is not affected"
+        _logger.warning("streamspan: " + said, self.part, name, exc_info=exc)  # noqa: G003 - one of two texts

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 from opentelemetry.context import Context
-from opentelemetry.metrics import Counter, Histogram, Meter
+from opentelemetry.metrics import Counter, Histogram, Meter, UpDownCounter
 
 from streamspan import _semconv as names
 from streamspan._attributes import with_response_model
@@ -80,15 +80,16 @@ class Instruments:
             gaps = _either(meter, config, names.METRIC_TIME_PER_OUTPUT_CHUNK, names.LATEST_TIME_PER_OUTPUT_CHUNK)
             self.record_gap = _record_all(gaps)
 
-    def opened(self, attributes: Attributes, context: Context) -> bool:
-        """Count a stream that has started; return whether anybody counts, for only then may it be taken back."""
-        self._active.add(1, attributes, context)
-        # The API's stand-in, until there is a provider: it forgets what it is given.
-        return getattr(self._active, "_real_instrument", self._active) is not None
+    def opened(self, attributes: Attributes, context: Context) -> UpDownCounter | None:
+        """Count a stream that has started; return who counted it, for only there may it be taken back.
 
-    def closed(self, attributes: Attributes, context: Context) -> None:
-        """Count a stream that is over; `attributes` must be those that it was opened with."""
-        self._active.add(-1, attributes, context)
+        The API's stand-in forgets what it is given until there is a provider, and then passes on to that, also to
+        another one later. `_real_instrument` is its private name, the same in opentelemetry-api 1.39 to 1.45.
+        """
+        counter: UpDownCounter | None = getattr(self._active, "_real_instrument", self._active)
+        if counter is not None:
+            counter.add(1, attributes, context)
+        return counter
 
     def finished(
         self, summary: SessionSummary, attributes: Attributes, context: Context, *, error_type: str | None

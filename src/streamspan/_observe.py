@@ -9,6 +9,7 @@ from typing import Any, TypeVar, overload
 
 from streamspan import _api
 from streamspan._config import ConfigError
+from streamspan._guard import Guard
 from streamspan._ownership import Call, call_of
 from streamspan._records import Delta, Request
 from streamspan._taps import AsyncItems, Items
@@ -73,13 +74,19 @@ def observe(
     runtime = _api.runtime()
     call = None
     is_recorded = call_of(getattr(stream, "response", None)) is not None  # an SDK's stream that has its session already
-    if runtime is not None and not runtime.guard.is_off and not is_recorded:
-        call = runtime.guard.call(_open, runtime, provider, model, operation, read)
+    if runtime is not None and not is_recorded:
+        guard = runtime.observers.setdefault(provider, Guard(f"observe(provider={provider!r})"))
+        call = None if guard.is_off else guard.call(_open, runtime, guard, provider, model, operation, read)
     return ObservedAsync(items, call) if is_async else Observed(items, call)
 
 
 def _open(
-    runtime: _api.Runtime, provider: str, model: str | None, operation: str, read: Callable[[Any], Delta] | None
+    runtime: _api.Runtime,
+    guard: Guard,
+    provider: str,
+    model: str | None,
+    operation: str,
+    read: Callable[[Any], Delta] | None,
 ) -> Call | None:
     known = None if read is not None else runtime.provider(provider)
     if known is not None:
@@ -98,7 +105,7 @@ def _open(
         Request(operation=operation, provider=provider, layer="manual", model=model),
         endpoint=endpoint,
         provider=known or Provider(name=provider, endpoints=(endpoint,)),
-        guard=runtime.guard,
+        guard=guard,
     )
 
 

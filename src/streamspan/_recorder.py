@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from opentelemetry._logs import Logger
 from opentelemetry.context import Context, get_current
-from opentelemetry.metrics import Meter
+from opentelemetry.metrics import Meter, UpDownCounter
 from opentelemetry.trace import (
     INVALID_SPAN,
     Span,
@@ -72,7 +72,7 @@ class Recorder:
         self._config = config
         self._tracer = tracer
         self._on_session_end = on_session_end
-        self._callback_guard = Guard("on_session_end")
+        self._callback_guard = Guard("on_session_end", is_ours=False)
         self._identity = identity
         self._scrub = self.guard.wrap(scrub, otherwise=_NOT_SHOWN)
         self._describer = Describer(
@@ -101,7 +101,7 @@ class Recorder:
         context = parent if span is None else set_span_in_context(span, parent)
         telemetry = SessionTelemetry(self, request, identity, INVALID_SPAN if span is None else span, context)
         if request.is_stream:
-            telemetry.is_counted = bool(self.guard.call(self.instruments.opened, telemetry.attributes, context))
+            telemetry.counter = self.guard.call(self.instruments.opened, telemetry.attributes, context)
         return telemetry
 
     def _start_span(self, request: Request, identity: Identity | None, parent: Context, started_unix_ns: int) -> Span:
@@ -151,12 +151,15 @@ class Recorder:
 
 
 def _finisher(config: Config, redact: Callable[[str], str] | None) -> Callable[[Content], Content]:
-    redactor = redact if isinstance(redact, Redactor) else Redactor(config.redactions, redact)
+    own = redact if isinstance(redact, Redactor) else Redactor((), redact) if redact is not None else None
+    built_in = Redactor(config.redactions)
 
     def finish(content: Content) -> Content:
-        # Redaction comes before the last cut, which could leave half a secret that is not recognised any more; the cut
-        # before it keeps a prompt of megabytes from being searched in the caller's time, and drops what it cuts into.
-        return bounded(redactor.apply(bounded(content, config.content_max_bytes + _MARGIN)), config.content_max_bytes)
+        # The application's redaction sees the whole text: a cut could leave half a secret that it does not recognise.
+        # The built-in patterns are of known length, so for them a cut with a margin comes first: a prompt of megabytes
+        # is not searched in the caller's time, and what the cut goes through is dropped.
+        whole = content if own is None else own.apply(content)
+        return bounded(built_in.apply(bounded(whole, config.content_max_bytes + _MARGIN)), config.content_max_bytes)
 
     return finish
 
@@ -174,7 +177,7 @@ class SessionTelemetry:
         "attributes",
         "chunk",
         "context",
-        "is_counted",
+        "counter",
     )
 
     def __init__(
@@ -195,8 +198,8 @@ class SessionTelemetry:
         self._identity = identity
         self._span = span
         self._is_over = False
-        self.is_counted = False
-        """It was added to the count of open streams."""
+        self.counter: UpDownCounter | None = None
+        """Who has counted it among the open streams."""
 
     @property
     def is_recording(self) -> bool:
@@ -237,5 +240,5 @@ class SessionTelemetry:
         self._is_over = True
         if self._gaps is not None:
             self._gaps.session = None  # the session refers to this object: without the cycle both go at once
-        if self.is_counted:
-            self._recorder.guard.call(self._recorder.instruments.closed, self.attributes, self.context)
+        if self.counter is not None:
+            self._recorder.guard.call(self.counter.add, -1, self.attributes, self.context)

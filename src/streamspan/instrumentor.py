@@ -8,7 +8,9 @@ from typing import Any
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined] # opts out of types
 
 from streamspan import _api
-from streamspan._config import Config, options
+from streamspan._config import Config, ConfigError, options
+
+_OF_THE_AGENT = frozenset({"skip_dep_check", "raise_exception_on_conflict"})
 
 
 class StreamspanInstrumentor(BaseInstrumentor):  # type: ignore[misc] # as above
@@ -25,10 +27,10 @@ class StreamspanInstrumentor(BaseInstrumentor):  # type: ignore[misc] # as above
         return ()
 
     def _instrument(self, **kwargs: Any) -> None:
-        known = options()
-        arguments = {name: value for name, value in kwargs.items() if name not in {"skip_dep_check", *known}}
-        # `libraries` is an argument too; there it takes any iterable.
-        fields = {name: value for name, value in kwargs.items() if name in known}
+        fields = {name: value for name, value in kwargs.items() if name in options() and name != "libraries"}
+        arguments = {name: value for name, value in kwargs.items() if name not in {*_OF_THE_AGENT, *fields}}
+        if fields and "config" in arguments:
+            raise ConfigError(f"instrument(config=..., {', '.join(fields)}=...): allowed is one or the other")
         if fields:
             arguments["config"] = Config(**fields)
         _api.instrument(**arguments)

@@ -13,8 +13,20 @@ import pytest
 
 from streamspan.demo import DemoProvider
 from support.caller import Caller
-from support.sdk import has_argument, http
-from support.surfaces import CHAT, COMPLETIONS, IMAGES, MESSAGES, MODEL, RAW, RESPONSES, RUNS, Surface
+from support.sdk import VERSION, has_argument, http
+from support.surfaces import (
+    CHAT,
+    COMPLETIONS,
+    EVERY_SURFACE,
+    IMAGES,
+    MESSAGES,
+    MODEL,
+    RAW,
+    RESPONSES,
+    RUNS,
+    SURFACES,
+    Surface,
+)
 from support.telemetry import Told
 from support.twice import run_twice
 
@@ -41,7 +53,7 @@ _EVERY = (
     _raw(COMPLETIONS, "completions-raw", lambda client: client.completions.with_raw_response.create(
         model=MODEL, prompt="What is a stream?", stream=True)),
 )  # fmt: skip
-_SURFACES = [each for each in _EVERY if each.name != "images-edit" or has_argument("images.Images.edit", "stream")]
+_SURFACES = [each for each in _EVERY if each.name != "images-edit" or has_argument("images", "Images.edit", "stream")]
 
 
 @pytest.mark.filterwarnings("ignore:The Assistants API is deprecated:DeprecationWarning")
@@ -71,6 +83,13 @@ def test_a_surface_is_recorded(server: DemoProvider, surface: Surface, is_async:
     told = run_twice(server, close, is_async=is_async)
     assert told.attributes["streamspan.cancel.reason"] == "closed"
     assert told.attributes["streamspan.chunk.count"] == 3
+
+
+@pytest.mark.skipif(VERSION < (3, 54), reason="older SDKs do not have every surface")
+def test_no_surface_is_left_out() -> None:
+    """What is left out with old SDKs is all there with a current one."""
+    assert SURFACES == EVERY_SURFACE
+    assert list(_EVERY) == _SURFACES
 
 
 def test_the_module_itself_is_a_client(server: DemoProvider, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from openai._models import construct_type
 from openai.types import Completion
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
@@ -27,14 +26,14 @@ from streamspan.providers._openai_chat import (
     text_of,
     with_usage,
 )
-from support.payloads import anything, check, numbers, objects, or_missing, plain, usage_with, words
+from support.payloads import anything, check, make_object, numbers, objects, or_missing, plain, usage_with, words
 
 unhurried = settings(deadline=None, max_examples=200)
 
 
 def as_object(kind: type[Any], payload: Any) -> Any:
     """Make the SDK's object of a payload, as the SDK does."""
-    return construct_type(type_=kind, value=copy.deepcopy(payload))
+    return make_object(kind, payload)
 
 
 def chunk(delta: Any = None, **fields: Any) -> dict[str, Any]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from openai._models import construct_type
 from openai.types.responses import Response, ResponseStreamEvent
 
 from streamspan._records import AUDIO, IMAGE, Delta, ProviderError, ToolCallDelta
@@ -22,18 +20,18 @@ from streamspan.providers._openai_responses import (
     request_attributes,
     text_of,
 )
-from support.payloads import anything, check, numbers, objects, or_missing, plain, usage_with, words
+from support.payloads import anything, check, make_object, numbers, objects, or_missing, plain, usage_with, words
 
 unhurried = settings(deadline=None, max_examples=200)
 
 
 def as_event(payload: Any) -> Any:
     """Make the SDK's event of a payload, as the SDK does."""
-    return construct_type(type_=ResponseStreamEvent, value=copy.deepcopy(payload))
+    return make_object(ResponseStreamEvent, payload)
 
 
 def as_response(payload: Any) -> Any:
-    return construct_type(type_=Response, value=copy.deepcopy(payload))
+    return make_object(Response, payload)
 
 
 def event(kind: str, **fields: Any) -> dict[str, Any]:

@@ -26,9 +26,9 @@ LOST_CONNECTION_RAW = f"{http.__name__}.RemoteProtocolError"
 READ_TIMED_OUT_RAW = f"{http.__name__}.ReadTimeout"
 
 
-def has_argument(path: str, argument: str) -> bool:
-    """Tell whether a resource's method, such as `images.Images.generate`, exists and takes an argument."""
-    found: Any = openai.resources
-    for name in path.split("."):
-        found = getattr(found, name, None)
+def has_argument(resource: str, method: str, argument: str) -> bool:
+    """Tell whether a method of a resource's module, such as `images` and `Images.generate`, takes an argument."""
+    # Not through the package's attributes: it imports its modules lazily, so one may look absent and be there.
+    kind, name = method.split(".")
+    found = getattr(getattr(import_module(f"openai.resources.{resource}"), kind), name, None)
     return found is not None and argument in inspect.signature(found).parameters

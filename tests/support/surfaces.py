@@ -335,14 +335,14 @@ MOCK = replace(CHAT, name="mock-transport", client=_mock_client, traits=_CHAT - 
 
 # What some versions of the SDK do not have; the aiohttp transport is an extra.
 _AVAILABLE = {
-    RESPONSES_HELPER.name: has_argument("responses.Responses.stream", "model"),
-    RETRIEVE.name: has_argument("responses.Responses.retrieve", "stream"),
-    IMAGES.name: has_argument("images.Images.generate", "stream"),
-    TRANSCRIPTIONS.name: has_argument("audio.Transcriptions.create", "stream"),
+    RESPONSES_HELPER.name: has_argument("responses", "Responses.stream", "model"),
+    RETRIEVE.name: has_argument("responses", "Responses.retrieve", "stream"),
+    IMAGES.name: has_argument("images", "Images.generate", "stream"),
+    TRANSCRIPTIONS.name: has_argument("audio", "Transcriptions.create", "stream"),
     LEGACY.name: http is not httpx,
     AIOHTTP.name: VERSION >= (3, 0) and hasattr(openai, "DefaultAioHttpClient"),
 }
-_EVERY: tuple[Surface, ...] = (
+EVERY_SURFACE: tuple[Surface, ...] = (
     CHAT,
     RAW,
     STREAMING,
@@ -365,4 +365,4 @@ _EVERY: tuple[Surface, ...] = (
     AIOHTTP,
     MOCK,
 )
-SURFACES = tuple(surface for surface in _EVERY if _AVAILABLE.get(surface.name, True))
+SURFACES = tuple(surface for surface in EVERY_SURFACE if _AVAILABLE.get(surface.name, True))
