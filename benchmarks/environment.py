@@ -47,7 +47,9 @@ def interpreter(given: str | None) -> str:
 
 def variables() -> dict[str, str]:
     """Return the variables of a measuring process: this one's, without what would change what is measured."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "STREAMSPAN_", "OPENAI_"))}
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "STREAMSPAN_", "OPENAI_"))
+    }
     paths = [str(ROOT / "src"), str(ROOT)]
     return {**kept, "PYTHONPATH": os.pathsep.join(paths), "NO_PROXY": "127.0.0.1", "PYTHONHASHSEED": "0"}
 

@@ -43,7 +43,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="less work and fewer rounds, for a first impression")
     parser.add_argument("--rounds", type=int, help="rounds of every measure; default: its own number")
     parser.add_argument("--only", nargs="+", choices=list(MEASURES), metavar="MEASURE", help=", ".join(MEASURES))
-    parser.add_argument("--python", help="interpreter to measure with; default: one in a virtual environment made for it")
+    parser.add_argument(
+        "--python", help="interpreter to measure with; default: one in a virtual environment made for it"
+    )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print JSON")
     form.add_argument("--markdown", action="store_true", help="print a Markdown table")
@@ -58,7 +60,8 @@ def _samples(measure: Measure, python: str, options: argparse.Namespace, *, has_
     samples: dict[str, list[Sample]] = {subject: [] for subject in subjects}
     with ExitStack() as stack:
         children = {
-            subject: stack.enter_context(Child(python, measure.name, subject, json.dumps(sizes))) for subject in subjects
+            subject: stack.enter_context(Child(python, measure.name, subject, json.dumps(sizes)))
+            for subject in subjects
         }
         for number in range(rounds):
             turn = number % len(subjects)

@@ -82,7 +82,9 @@ def client_of_memory(pieces: list[bytes]) -> Any:
         return httpx2.Response(200, headers={"content-type": "text/event-stream"}, stream=Body())
 
     return openai.OpenAI(
-        base_url="http://127.0.0.1:9/v1", api_key="none", http_client=httpx2.Client(transport=httpx2.MockTransport(answer))
+        base_url="http://127.0.0.1:9/v1",
+        api_key="none",
+        http_client=httpx2.Client(transport=httpx2.MockTransport(answer)),
     )
 
 

@@ -26,7 +26,10 @@ def as_text(rows: Sequence[Row]) -> str:
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    first, *rest = (f"{cell:<{width}}" if n == 0 else f"{cell:>{width}}" for n, (cell, width) in enumerate(zip(cells, widths, strict=True)))
+    first, *rest = (
+        f"{cell:<{width}}" if n == 0 else f"{cell:>{width}}"
+        for n, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    )
     return "  ".join(("  " + first, *rest)).rstrip()
 
 

@@ -437,16 +437,31 @@ def test_the_async_iterator_is_a_generator_like_the_clients_own(feed: Feed, modu
 def test_an_async_iterator_that_cannot_be_closed_is_left_alone(feed: Feed, module: ModuleType) -> None:
     """Not every transport has generators."""
 
+    class Chunks:
+        async def __anext__(self) -> bytes:
+            return FIRST
+
     class Plain(module.AsyncByteStream):  # type: ignore[name-defined,misc]
         def __aiter__(self) -> Any:
-            return self
-
-        async def __anext__(self) -> bytes:
-            raise StopAsyncIteration
+            return Chunks()
 
     async def main() -> None:
         response = response_of(module, Plain())
         attach(opened(feed), response)
-        await response.stream.__aiter__().aclose()
+        chunks = response.stream.__aiter__()
+        await chunks.aclose()
+        assert await chunks.__anext__() == FIRST
 
     asyncio.run(main())
+
+
+def test_a_tap_that_was_never_finished_says_nothing_when_it_goes(feed: Feed, module: ModuleType) -> None:
+    """Not even an attribute error."""
+    response = response_of(module, sync_stream(module, FIRST))
+    attach(opened(feed), response)
+    kind = type(response.stream)
+    unfinished = kind.__new__(kind)
+    with pytest.raises(AttributeError):
+        _ = unfinished.anything
+    del unfinished
+    gc.collect()

@@ -112,7 +112,11 @@ def test_the_cut_is_marked_and_takes_the_word_with_it() -> None:
 
 @pytest.mark.parametrize(
     ("text", "left"),
-    [("Card 4111 1111 1111 1111 is mine", "Card "), ("Call +49 (30) 1234-5678 now ok", "Call "), ("日本語のテキスト", "日本語のテキス")],
+    [
+        ("Card 4111 1111 1111 1111 is mine", "Card "),
+        ("Call +49 (30) 1234-5678 now ok", "Call "),
+        ("日本語のテキスト", "日本語のテキス"),
+    ],
 )
 def test_a_cut_number_goes_as_a_whole_and_other_scripts_stay(text: str, left: str) -> None:
     """Half a card number is not recognised any more; text without spaces is not taken for a secret."""
@@ -318,7 +322,9 @@ odd_values = json_data | st.binary(max_size=4) | st.floats() | st.sampled_from([
 odd_keys = st.integers() | st.tuples(st.text(max_size=2))
 
 
-@given(st.recursive(odd_values, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(odd_keys, inner, max_size=3)))
+@given(
+    st.recursive(odd_values, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(odd_keys, inner, max_size=3))
+)
 @unhurried
 def test_anything_becomes_json(value: object) -> None:
     """Other types, other keys, huge numbers and broken objects never raise, and the result can be read and sent."""
@@ -329,7 +335,9 @@ def test_anything_becomes_json(value: object) -> None:
 
 def test_json_is_compact_and_not_escaped() -> None:
     """Non-ASCII text stays readable; what JSON does not know is text."""
-    assert to_json({"a": ["é", 1.5, None, True], "b": {"c": "\ud83d\ude00"}}) == '{"a":["é",1.5,null,true],"b":{"c":"😀"}}'
+    assert (
+        to_json({"a": ["é", 1.5, None, True], "b": {"c": "\ud83d\ude00"}}) == '{"a":["é",1.5,null,true],"b":{"c":"😀"}}'
+    )
     assert to_json([16**5000]) == '["0x1' + "0" * 5000 + '"]'
     assert to_json([math.nan, math.inf, {1, 2}, b"x", Awkward()]) == '["nan","inf","{1, 2}","b\'x\'","<Awkward>"]'
 

@@ -25,7 +25,18 @@ unhurried = settings(deadline=None, max_examples=200)
 
 # Few symbols, all of them with a meaning on the wire, so that short inputs meet every rule.
 _WIRE = [b"data:", b"data", b"event:", b"id:", b"retry: 5", b":", b" ", b"\n", b"\r", b"\r\n", b"\n\n", b"x", b"[DONE]"]
-_ODD = [b"\xef\xbb\xbf", b"\xef", b"\xbb", b"\xf0\x9f\x98\x80", b"\xf0\x9f", b"\x98", b"\xff", b"\0", b"\xe2\x80\xa8", b"\x0b"]
+_ODD = [
+    b"\xef\xbb\xbf",
+    b"\xef",
+    b"\xbb",
+    b"\xf0\x9f\x98\x80",
+    b"\xf0\x9f",
+    b"\x98",
+    b"\xff",
+    b"\0",
+    b"\xe2\x80\xa8",
+    b"\x0b",
+]
 wire = st.lists(st.sampled_from(_WIRE + _ODD), max_size=25).map(b"".join)
 cuts = st.lists(st.integers(min_value=0, max_value=200), max_size=12)
 
@@ -101,8 +112,10 @@ def test_the_size_limit_does_not_depend_on_how_the_bytes_are_cut(data: bytes, at
     ("stream", "data"),
     [
         (b"data: YHOO\ndata: +2\ndata: 10\n\n", ["YHOO\n+2\n10"]),
-        (b": test stream\n\ndata: first event\nid: 1\n\ndata:second event\nid\n\ndata:  third event\n\n",
-         ["first event", "second event", " third event"]),
+        (
+            b": test stream\n\ndata: first event\nid: 1\n\ndata:second event\nid\n\ndata:  third event\n\n",
+            ["first event", "second event", " third event"],
+        ),
         (b"data\n\ndata\ndata\n\ndata:", ["", "\n", ""]),
         (b"data:test\n\ndata: test\n\n", ["test", "test"]),
     ],
@@ -250,7 +263,9 @@ def test_the_elements_of_an_array_come_back_whole(
     assert [json.loads(element) for element in elements] == json.loads(data)
 
 
-@given(st.lists(st.sampled_from([*'[]{},:"\\x1 ']), max_size=40).map("".join), cuts, st.integers(min_value=0, max_value=30))
+@given(
+    st.lists(st.sampled_from([*'[]{},:"\\x1 ']), max_size=40).map("".join), cuts, st.integers(min_value=0, max_value=30)
+)
 @unhurried
 def test_arrays_of_any_shape_do_not_depend_on_how_they_are_cut(text: str, at: list[int], limit: int) -> None:
     """Broken JSON raises nothing, and its elements and the long ones among them are the same in any cutting."""
@@ -273,7 +288,10 @@ def test_an_element_is_there_with_its_closing_bracket() -> None:
 def test_a_bare_object_is_an_element() -> None:
     """Errors come outside of any array; what is around them is none."""
     decoder = JSONArrayDecoder()
-    assert decoder.feed(b' , ] \n{"error": {"code": [503, 1]}}\n{"a": 1}') == ['{"error": {"code": [503, 1]}}', '{"a": 1}']
+    assert decoder.feed(b' , ] \n{"error": {"code": [503, 1]}}\n{"a": 1}') == [
+        '{"error": {"code": [503, 1]}}',
+        '{"a": 1}',
+    ]
     assert decoder.feed(b"[1]") == ["1"]
 
 
@@ -310,7 +328,16 @@ def test_the_marker_is_seen_at_any_cutting(before: bytes, line: bytes, end: byte
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"data: {}\n\n", b"xdata: [DONE]\n", b'data: {"text": "data: [DONE]"}\n\n', b"data: [DONE]x\n", b"data:  [DONE]\n", b"data: [DON"]
+    "data",
+    [
+        b"",
+        b"data: {}\n\n",
+        b"xdata: [DONE]\n",
+        b'data: {"text": "data: [DONE]"}\n\n',
+        b"data: [DONE]x\n",
+        b"data:  [DONE]\n",
+        b"data: [DON",
+    ],
 )
 def test_what_only_looks_like_the_marker_is_none(data: bytes) -> None:
     """The marker in the middle of a line, with more behind it or cut short is not the marker."""
@@ -407,7 +434,9 @@ def test_corrupt_content_ends_the_decoding() -> None:
     assert decoder.decode(gzip.compress(b"more")) == b""
 
 
-@pytest.mark.parametrize(("encoding", "package", "error"), [("br", "brotli", b"\xff" * 9), ("zstd", "zstandard", b"no frame")])
+@pytest.mark.parametrize(
+    ("encoding", "package", "error"), [("br", "brotli", b"\xff" * 9), ("zstd", "zstandard", b"no frame")]
+)
 def test_optional_codings_are_undone_where_their_package_is(encoding: str, package: str, error: bytes) -> None:
     """Brotli and Zstandard behave as the others do."""
     module = pytest.importorskip(package, reason=f"{package} is an optional package")

@@ -156,6 +156,12 @@ def test_at_exit_open_sessions_end_and_everything_is_sent_off(feed: Feed) -> Non
     assert feed.flushed == [False]
 
 
+def test_at_exit_without_open_sessions_everything_is_still_sent_off(feed: Feed) -> None:
+    """The spans of those that ended may still be on their way."""
+    feed.lifecycle._at_exit()
+    assert (feed.recorder.notes, feed.flushed) == ([], [False])
+
+
 def test_at_exit_a_stream_in_a_cycle_is_dropped(feed: Feed) -> None:
     """Nobody can reach it: that is not the exit's doing."""
 

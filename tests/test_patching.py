@@ -75,6 +75,8 @@ def test_what_is_not_imported_is_patched_then(name: str) -> None:
     """And only then."""
     patches = Patches([patch(name, "function")])
     patches.apply()
+    patches.undo()
+    patches.apply()
     assert name not in sys.modules
     assert not patches.is_applied(patches.patches[0])
     assert __import__(name).function() == "<function>"

@@ -33,7 +33,9 @@ KEYS = [
 
 
 @pytest.mark.parametrize("key", KEYS)
-@pytest.mark.parametrize("around", ["{}", "my key is {}, keep it", '{{"k":"{}"}}', "({})", "https://x.test/?a={}&b=1", "é{}\n"])
+@pytest.mark.parametrize(
+    "around", ["{}", "my key is {}, keep it", '{{"k":"{}"}}', "({})", "https://x.test/?a={}&b=1", "é{}\n"]
+)
 def test_keys_of_vendors_are_redacted_wherever_they_stand(key: str, around: str) -> None:
     """The whole key goes, and nothing around it."""
     assert everything(around.format(key)) == around.format("[redacted:api_key]")
@@ -95,8 +97,19 @@ def test_prose_about_keys_is_no_key(text: str) -> None:
     assert scrub_secrets(text) == text
 
 
-@pytest.mark.parametrize("number", ["4111111111111111", "4111 1111 1111 1111", "4111-1111-1111-1111", "378282246310005",
-                                    "3782 822463 10005", "30569309025904", "6011000990139424", "4222222222222"])
+@pytest.mark.parametrize(
+    "number",
+    [
+        "4111111111111111",
+        "4111 1111 1111 1111",
+        "4111-1111-1111-1111",
+        "378282246310005",
+        "3782 822463 10005",
+        "30569309025904",
+        "6011000990139424",
+        "4222222222222",
+    ],
+)
 @pytest.mark.parametrize("around", ["{}", "card {} exp 12/29", "no {}.", '"{}"', "12 {} 123", "2024 {}", "1-{}-7"])
 def test_card_numbers_are_redacted_among_other_numbers(number: str, around: str) -> None:
     """A valid number goes in each of its notations, and the numbers beside it stay."""
@@ -150,9 +163,26 @@ def test_other_uses_of_the_at_sign_stay(text: str) -> None:
 
 @pytest.mark.parametrize(
     "number",
-    ["+49 30 12345678", "+1 (415) 555-2671", "+1-415-555-2671", "+14155552671", "+44 20 7946 0958", "+33 6 12 34 56 78",
-     "+49 (0)30 123456", "(415) 555-2671", "415-555-2671", "415.555.2671", "1-415-555-2671", "06 12 34 56 78",
-     "020 7946 0958", "03-1234-5678", "030 1234567", "(030) 1234567", "0171/1234567", "0049 30 1234567"],
+    [
+        "+49 30 12345678",
+        "+1 (415) 555-2671",
+        "+1-415-555-2671",
+        "+14155552671",
+        "+44 20 7946 0958",
+        "+33 6 12 34 56 78",
+        "+49 (0)30 123456",
+        "(415) 555-2671",
+        "415-555-2671",
+        "415.555.2671",
+        "1-415-555-2671",
+        "06 12 34 56 78",
+        "020 7946 0958",
+        "03-1234-5678",
+        "030 1234567",
+        "(030) 1234567",
+        "0171/1234567",
+        "0049 30 1234567",
+    ],
 )
 @pytest.mark.parametrize("around", ["{}", "call {} now", "({})", "tel:{}.", '"{}"'])
 def test_phone_numbers_are_redacted(number: str, around: str) -> None:
@@ -162,10 +192,30 @@ def test_phone_numbers_are_redacted(number: str, around: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["4155552671", "2024-01-02", "01-02-2024 10:30", "2024-01-02T10:00:00+10:30", "192.168.100.200", "10.0.0.1:8080",
-     "v1.22.333", "1.0.0+20130313144700", "+1", "+100 points", "+12.5 - 13.75 + 1000", "1 234 567,89", "3.14159265358979",
-     "550e8400-e29b-41d4-a716-446655440000", "1700000000", "id 12345678901", "05/2024 12345", "a+12345678901b",
-     "0.1 0.2 0.3", "100-200-3000", "8080-9090", "00 11 22 33 44"],
+    [
+        "4155552671",
+        "2024-01-02",
+        "01-02-2024 10:30",
+        "2024-01-02T10:00:00+10:30",
+        "192.168.100.200",
+        "10.0.0.1:8080",
+        "v1.22.333",
+        "1.0.0+20130313144700",
+        "+1",
+        "+100 points",
+        "+12.5 - 13.75 + 1000",
+        "1 234 567,89",
+        "3.14159265358979",
+        "550e8400-e29b-41d4-a716-446655440000",
+        "1700000000",
+        "id 12345678901",
+        "05/2024 12345",
+        "a+12345678901b",
+        "0.1 0.2 0.3",
+        "100-200-3000",
+        "8080-9090",
+        "00 11 22 33 44",
+    ],
 )
 def test_other_numbers_are_no_phone_numbers(text: str) -> None:
     """Dates, times, versions, addresses, ids and sums stay."""
@@ -195,8 +245,37 @@ def test_no_key_gets_through_in_any_text(before: str, key: str, after: str) -> N
 
 @pytest.mark.parametrize(
     "unit",
-    ["a", "1", "@", "-", " ", "a@", "a.", "@a.", "a@a.", "1 ", "4111 ", "+1", "+1 (", "0", "01 ", "(0", "sk-", "eyJ", "eyJaaaaaaaaa.",
-     "api_key=", "api_key: ", "password ", "Authorization: ", "authorization:digest ", "bearer ", "://a:", "?key=", "\\", '"'],
+    [
+        "a",
+        "1",
+        "@",
+        "-",
+        " ",
+        "a@",
+        "a.",
+        "@a.",
+        "a@a.",
+        "1 ",
+        "4111 ",
+        "+1",
+        "+1 (",
+        "0",
+        "01 ",
+        "(0",
+        "sk-",
+        "eyJ",
+        "eyJaaaaaaaaa.",
+        "api_key=",
+        "api_key: ",
+        "password ",
+        "Authorization: ",
+        "authorization:digest ",
+        "bearer ",
+        "://a:",
+        "?key=",
+        "\\",
+        '"',
+    ],
 )
 def test_hostile_texts_take_linear_time(unit: str) -> None:
     """A quadratic expression would need many minutes for so many characters, and the suite's time limit ends it."""
@@ -241,7 +320,14 @@ def test_values_of_nested_data_are_redacted_and_keys_stay() -> None:
 
 def test_a_key_that_names_a_secret_hides_its_value() -> None:
     """Arguments of a tool are data: the name of the secret is the key."""
-    data = {"api_key": "x", "X-Api-Key": "y", "client_secret": "z", "Authorization": "w", "key": "k", "password": {"type": "string"}}
+    data = {
+        "api_key": "x",
+        "X-Api-Key": "y",
+        "client_secret": "z",
+        "Authorization": "w",
+        "key": "k",
+        "password": {"type": "string"},
+    }
     assert everything.apply(data) == {
         "api_key": "[redacted:api_key]",
         "X-Api-Key": "[redacted:api_key]",

@@ -119,7 +119,10 @@ def _rows(samples: Samples) -> list[Row]:
     limits = {subjects.FULL: _BUDGET_NS / 1000 + record.median, subjects.NO_GAP: _BUDGET_NS / 1000}
     rows = [
         Row(
-            measure=_CHUNK, what=f"{subject}: added", unit="µs", figure=_added(samples, subject, "tap", "list"),
+            measure=_CHUNK,
+            what=f"{subject}: added",
+            unit="µs",
+            figure=_added(samples, subject, "tap", "list"),
             limit=limits.get(subject),
         )
         for subject in MEASURE.subjects

@@ -57,20 +57,14 @@ async def _read(client: Any) -> int:
 
 def _rows(samples: Samples) -> list[Row]:
     title = "Throughput of concurrent async streams"
-    rows = [
-        Row(
-            measure=title, what="bare SDK", unit="chunks/s", figure=figure(samples, subjects.BARE, "throughput")
-        )
-    ]
+    rows = [Row(measure=title, what="bare SDK", unit="chunks/s", figure=figure(samples, subjects.BARE, "throughput"))]
     for subject in samples:
         if subject == subjects.BARE:
             continue
         wall = _percent(ratio(samples, subject, "throughput"))
         cpu = _percent(ratio(samples, subject, "per_cpu_second"))
         what = f"{subject}: of the bare SDK's"
-        rows.append(
-            Row(measure=title, what=what, unit="%", figure=wall, limit=_FLOORS.get(subject), is_floor=True)
-        )
+        rows.append(Row(measure=title, what=what, unit="%", figure=wall, limit=_FLOORS.get(subject), is_floor=True))
         rows.append(Row(measure=title, what=f"{what}, per second of CPU", unit="%", figure=cpu))
     return rows
 

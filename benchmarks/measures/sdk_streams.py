@@ -14,7 +14,12 @@ from benchmarks.records import Measure, Row, Sample, Samples, Sizes, added, figu
 from benchmarks.streams import MESSAGES, body, client_of_memory, long_answer, provider, read
 
 _ALL = (
-    subjects.BARE, subjects.FULL, subjects.NO_GAP, subjects.LEAN, subjects.UNSAMPLED, subjects.OTHER,
+    subjects.BARE,
+    subjects.FULL,
+    subjects.NO_GAP,
+    subjects.LEAN,
+    subjects.UNSAMPLED,
+    subjects.OTHER,
 )
 
 

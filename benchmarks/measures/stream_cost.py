@@ -82,7 +82,10 @@ def _rows(samples: Samples) -> list[Row]:
             values = [_once(sample, count, events) for sample in samples[subject]]
             rows.append(
                 Row(
-                    measure=_TITLE, what=f"{subject}, {count} chunks{less}", unit="µs", figure=Figure.of(values),
+                    measure=_TITLE,
+                    what=f"{subject}, {count} chunks{less}",
+                    unit="µs",
+                    figure=Figure.of(values),
                     limit=_BUDGET_US,
                 )
             )

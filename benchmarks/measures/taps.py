@@ -9,6 +9,7 @@ from typing import Any
 def open_call() -> Any:
     """Open a session as the OpenAI integration does for a streamed chat completion, up to the response headers."""
     from streamspan import _api  # noqa: PLC0415 - the parent process has no OpenTelemetry
+    from streamspan._guard import Guard  # noqa: PLC0415
     from streamspan._sessions import Opening, Target  # noqa: PLC0415
     from streamspan.providers.openai import OPENAI  # noqa: PLC0415
 
@@ -22,7 +23,7 @@ def open_call() -> Any:
         is_stream=True,
         body={"model": "bench-1", "stream": True},
     )
-    call = runtime.sessions.open(opening, runtime.guard)
+    call = runtime.sessions.open(opening, Guard("benchmark"))
     assert call is not None
     call.session.headers(200, "req_bench")
     call.session.returned()

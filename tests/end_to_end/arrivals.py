@@ -67,7 +67,10 @@ class Arrivals(OtlpSink):
     def exported_spans(self) -> list[Any]:
         """Return the spans as `conformance` takes them."""
         return [
-            _span(span, scope) for signal, scope, scoped in self._scoped() if signal == "traces" for span in scoped.spans
+            _span(span, scope)
+            for signal, scope, scoped in self._scoped()
+            if signal == "traces"
+            for span in scoped.spans
         ]
 
     def exported_logs(self) -> list[Any]:

@@ -181,7 +181,9 @@ def check_truth(stream: Stream) -> None:
     }
     assert {name: attributes.get(name) for name in expected} == expected
     assert attributes.get("streamspan.cancel.reason") in (job.reasons or (None,))
-    usage = {name.removeprefix("gen_ai.usage."): n for name, n in attributes.items() if name.startswith("gen_ai.usage.")}
+    usage = {
+        name.removeprefix("gen_ai.usage."): n for name, n in attributes.items() if name.startswith("gen_ai.usage.")
+    }
     assert usage == truth.usage
     if not job.is_raw:
         assert stream.call["items"] == attributes["streamspan.chunk.count"]

@@ -246,7 +246,11 @@ def _recorded(recording: Recording) -> Job:
     if path.endswith("/chat/completions"):
         call: dict[str, Any] = {"arguments": _known(body, "model", "messages")}
     elif path.endswith("/completions"):
-        call = {"call": "completions.create", "arguments": _known(body, "model", "prompt"), "operation": "text_completion"}
+        call = {
+            "call": "completions.create",
+            "arguments": _known(body, "model", "prompt"),
+            "operation": "text_completion",
+        }
     elif path.endswith("/responses"):
         call = {"call": "responses.create", "arguments": _known(body, "model", "input"), "read": of_responses}
     else:

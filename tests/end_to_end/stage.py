@@ -86,7 +86,10 @@ class Stage:
         with ExitStack() as stack:
             stack.enter_context(self.provider)
             self.cast = [
-                self._cast(stack, job, colour) for job in self._jobs for colour in self._colours if colour in job.colours
+                self._cast(stack, job, colour)
+                for job in self._jobs
+                for colour in self._colours
+                if colour in job.colours
             ]
             self._stack = stack.pop_all()
         return self

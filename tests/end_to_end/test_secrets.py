@@ -30,7 +30,12 @@ _ASKED = ("marker-system", "marker-question", "marker-tool-description", "marker
 _ANSWERED = ("marker-answer", "marker-thought", "marker-arguments", "marker-refusal", "marker-garbage")
 _COMPLAINT = f"Incorrect API key provided: {_KEY}. You sent 'Authorization: Bearer {_TOKEN}'."
 
-_PARTS = ("The marker-answer is at someone.pla", "nted@example.com or +41 44 66", "8 18 00; card 4111 11", "11 1111 1111, ")
+_PARTS = (
+    "The marker-answer is at someone.pla",
+    "nted@example.com or +41 44 66",
+    "8 18 00; card 4111 11",
+    "11 1111 1111, ",
+)
 _MORE = ("key sk-proj-Pl4ntedKeyOf", f"TheCaller0123456789, Bearer {_TOKEN[:9]}", f"{_TOKEN[9:]} and so on.")
 _REDACTED = (
     "The marker-answer is at [redacted:email] or [redacted:phone]; card [redacted:card], "
@@ -97,7 +102,11 @@ _BODIES: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def _jobs() -> Iterator[Job]:
-    tool = {"name": "send", "description": "marker-tool-description", "parameters": {"type": "object", "properties": {}}}
+    tool = {
+        "name": "send",
+        "description": "marker-tool-description",
+        "parameters": {"type": "object", "properties": {}},
+    }
     question = f"marker-question from {', '.join(_PERSONAL)} with {_KEY} and Bearer {_TOKEN}"
     common = {"model": "gpt-x", "metadata": {"note": "marker-metadata"}, "user": "marker-end-user", "stream": True}
     chat: dict[str, Any] = {

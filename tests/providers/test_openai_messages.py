@@ -102,7 +102,10 @@ def test_a_conversation_with_tools_is_read() -> None:
                 "role": "tool",
                 "parts": [{"type": "tool_call_response", "id": "c2", "response": [{"type": "text", "content": "one"}]}],
             },
-            {"role": "assistant", "parts": [{"type": "text", "content": "It rains."}, {"type": "text", "content": "No more."}]},
+            {
+                "role": "assistant",
+                "parts": [{"type": "text", "content": "It rains."}, {"type": "text", "content": "No more."}],
+            },
         ]
     }
 
@@ -142,19 +145,34 @@ def test_legacy_function_calls_are_read() -> None:
         ({"text": "a"}, {"type": "text", "content": "a"}),
         ({"type": "refusal", "refusal": "no"}, {"type": "text", "content": "no"}),
         ({"type": "thinking", "thinking": "hm"}, {"type": "reasoning", "content": "hm"}),
-        ({"type": "image_url", "image_url": {"url": "https://x.test/a.png"}},
-         {"type": "uri", "modality": "image", "uri": "https://x.test/a.png"}),
-        ({"type": "image_url", "image_url": {"url": PICTURE}},
-         {"type": "blob", "modality": "image", "mime_type": "image/png", "content": ""}),
-        ({"type": "video_url", "video_url": {"url": "https://x.test/a.mp4"}},
-         {"type": "uri", "modality": "video", "uri": "https://x.test/a.mp4"}),
-        ({"type": "input_audio", "input_audio": {"data": "UklGRg" * 1000, "format": "wav"}},
-         {"type": "blob", "modality": "audio", "mime_type": "audio/wav", "content": ""}),
+        (
+            {"type": "image_url", "image_url": {"url": "https://x.test/a.png"}},
+            {"type": "uri", "modality": "image", "uri": "https://x.test/a.png"},
+        ),
+        (
+            {"type": "image_url", "image_url": {"url": PICTURE}},
+            {"type": "blob", "modality": "image", "mime_type": "image/png", "content": ""},
+        ),
+        (
+            {"type": "video_url", "video_url": {"url": "https://x.test/a.mp4"}},
+            {"type": "uri", "modality": "video", "uri": "https://x.test/a.mp4"},
+        ),
+        (
+            {"type": "input_audio", "input_audio": {"data": "UklGRg" * 1000, "format": "wav"}},
+            {"type": "blob", "modality": "audio", "mime_type": "audio/wav", "content": ""},
+        ),
         ({"type": "file", "file": {"file_id": "f1"}}, {"type": "file", "modality": "document", "file_id": "f1"}),
-        ({"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64," + "JVBER" * 1000}},
-         {"type": "blob", "modality": "document", "mime_type": "application/pdf", "content": ""}),
-        ({"type": "file", "file": {"file_data": "JVBER" * 1000}},
-         {"type": "blob", "modality": "document", "mime_type": None, "content": ""}),
+        (
+            {
+                "type": "file",
+                "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64," + "JVBER" * 1000},
+            },
+            {"type": "blob", "modality": "document", "mime_type": "application/pdf", "content": ""},
+        ),
+        (
+            {"type": "file", "file": {"file_data": "JVBER" * 1000}},
+            {"type": "blob", "modality": "document", "mime_type": None, "content": ""},
+        ),
         ({"type": "hologram", "data": "x" * 1000}, {"type": "hologram"}),
     ],
 )
@@ -171,7 +189,10 @@ def test_chat_tools_are_defined() -> None:
     content = chat_content(
         {
             "tools": [
-                {"type": "function", "function": {"name": "weather", "description": "d", "parameters": schema, "strict": True}},
+                {
+                    "type": "function",
+                    "function": {"name": "weather", "description": "d", "parameters": schema, "strict": True},
+                },
                 {"type": "custom", "custom": {"name": "sql", "format": {"type": "text"}}},
                 {"type": "web_search"},
             ]
@@ -207,7 +228,10 @@ def test_prompts_are_messages_of_the_user(prompt: Any, texts: list[str]) -> None
 def test_instructions_of_a_response_are_system_instructions() -> None:
     """They are apart from the history, where a system message may stand as well."""
     content = responses_content(
-        {"instructions": "Never joke.", "input": [{"role": "system", "content": "Be nice."}, {"role": "user", "content": "Joke!"}]}
+        {
+            "instructions": "Never joke.",
+            "input": [{"role": "system", "content": "Be nice."}, {"role": "user", "content": "Joke!"}],
+        }
     )
     check(content)
     assert content == {
@@ -226,18 +250,34 @@ def test_the_items_of_a_response_become_turns() -> None:
         {
             "input": [
                 {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Go"}]},
-                {"type": "reasoning", "id": "r1", "summary": [{"type": "summary_text", "text": "Hm."}],
-                 "content": [{"type": "reasoning_text", "text": "Deep."}], "encrypted_content": "x" * 1000},
+                {
+                    "type": "reasoning",
+                    "id": "r1",
+                    "summary": [{"type": "summary_text", "text": "Hm."}],
+                    "content": [{"type": "reasoning_text", "text": "Deep."}],
+                    "encrypted_content": "x" * 1000,
+                },
                 {"type": "function_call", "id": "i1", "call_id": "c1", "name": "f", "arguments": '{"a": 1}'},
                 {"type": "custom_tool_call", "call_id": "c2", "name": "sql", "input": "select 1"},
                 {"type": "web_search_call", "id": "ws1", "status": "completed"},
                 {"type": "mcp_call", "id": "m1", "name": "roll", "server_label": "dice"},
                 {"type": "function_call_output", "call_id": "c1", "output": "1"},
-                {"type": "custom_tool_call_output", "call_id": "c2", "output": [{"type": "input_image", "image_url": PICTURE}]},
-                {"type": "computer_call_output", "call_id": "c3", "output": {"type": "computer_screenshot", "image_url": PICTURE}},
+                {
+                    "type": "custom_tool_call_output",
+                    "call_id": "c2",
+                    "output": [{"type": "input_image", "image_url": PICTURE}],
+                },
+                {
+                    "type": "computer_call_output",
+                    "call_id": "c3",
+                    "output": {"type": "computer_screenshot", "image_url": PICTURE},
+                },
                 {"type": "reasoning", "id": "r2", "summary": []},
                 {"type": "item_reference", "id": "i9"},
-                {"role": "assistant", "content": [{"type": "output_text", "text": "Done"}, {"type": "refusal", "refusal": "No"}]},
+                {
+                    "role": "assistant",
+                    "content": [{"type": "output_text", "text": "Done"}, {"type": "refusal", "refusal": "No"}],
+                },
             ]
         }
     )
@@ -252,7 +292,12 @@ def test_the_items_of_a_response_become_turns() -> None:
                 {"type": "reasoning", "content": "Deep."},
                 {"type": "tool_call", "id": "c1", "name": "f", "arguments": {"a": 1}},
                 {"type": "tool_call", "id": "c2", "name": "sql", "arguments": "select 1"},
-                {"type": "server_tool_call", "id": "ws1", "name": "web_search", "server_tool_call": {"type": "web_search_call"}},
+                {
+                    "type": "server_tool_call",
+                    "id": "ws1",
+                    "name": "web_search",
+                    "server_tool_call": {"type": "web_search_call"},
+                },
                 {"type": "server_tool_call", "id": "m1", "name": "roll", "server_tool_call": {"type": "mcp_call"}},
             ],
         },
@@ -266,11 +311,20 @@ def test_the_items_of_a_response_become_turns() -> None:
 @pytest.mark.parametrize(
     ("item", "part"),
     [
-        ({"type": "input_image", "image_url": "https://x.test/a.png"}, {"type": "uri", "modality": "image", "uri": "https://x.test/a.png"}),
+        (
+            {"type": "input_image", "image_url": "https://x.test/a.png"},
+            {"type": "uri", "modality": "image", "uri": "https://x.test/a.png"},
+        ),
         ({"type": "input_image", "file_id": "f1"}, {"type": "file", "modality": "image", "file_id": "f1"}),
         ({"type": "input_file", "file_id": "f1"}, {"type": "file", "modality": "document", "file_id": "f1"}),
-        ({"type": "input_file", "file_url": "https://x.test/a.pdf"}, {"type": "uri", "modality": "document", "uri": "https://x.test/a.pdf"}),
-        ({"type": "input_file", "file_data": PICTURE}, {"type": "blob", "modality": "image", "mime_type": "image/png", "content": ""}),
+        (
+            {"type": "input_file", "file_url": "https://x.test/a.pdf"},
+            {"type": "uri", "modality": "document", "uri": "https://x.test/a.pdf"},
+        ),
+        (
+            {"type": "input_file", "file_data": PICTURE},
+            {"type": "blob", "modality": "image", "mime_type": "image/png", "content": ""},
+        ),
     ],
 )
 def test_parts_of_a_response_input_are_read(item: Any, part: dict[str, Any]) -> None:
@@ -321,7 +375,9 @@ VALUES = [
 ]  # fmt: skip
 odd_json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from([*WORDS, *VALUES]) | st.text(max_size=4),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(WORDS) | st.text(max_size=3), inner, max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(WORDS) | st.text(max_size=3), inner, max_size=5)
+    ),
     max_leaves=30,
 )
 bodies = st.dictionaries(st.sampled_from(WORDS[:6]), odd_json, max_size=4)
