@@ -109,3 +109,13 @@ def test_several_quantiles_are_found_in_one_pass() -> None:
     assert histogram.quantiles(0.0, 0.5, 0.95, 1.0) == [
         pytest.approx(seconds, rel=0.05) for seconds in (0.001, 0.05, 0.095, 0.1)
     ]
+
+
+def test_very_long_streams_get_wider_counts() -> None:
+    """The 65,536th wait of one length is counted like the others."""
+    histogram = Waits()
+    for _ in range(70_000):
+        histogram.add(2_000_000)
+    histogram.add(900_000_000)
+    assert histogram.count == 70_001
+    assert histogram.quantiles(0.5, 1.0) == [pytest.approx(0.002, rel=0.05), pytest.approx(0.9, rel=0.05)]

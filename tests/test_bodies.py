@@ -459,7 +459,7 @@ def test_a_tap_that_was_never_finished_says_nothing_when_it_goes(feed: Feed, mod
     """Not even an attribute error."""
     response = response_of(module, sync_stream(module, FIRST))
     attach(opened(feed), response)
-    kind = type(response.stream)
+    kind: Any = type(response.stream)
     unfinished = kind.__new__(kind)
     with pytest.raises(AttributeError):
         _ = unfinished.anything

@@ -103,6 +103,15 @@ def test_a_part_that_keeps_failing_is_switched_off_once(caplog: pytest.LogCaptur
     ]
 
 
+def test_what_the_application_gave_is_named_as_such_and_never_switched_off(caplog: pytest.LogCaptureFixture) -> None:
+    """A callback that raises is the application's own: one line, and it is called again."""
+    guard = Guard("on_session_end", is_ours=False)
+    for _ in range(FAULT_LIMIT + 5):
+        guard.call(broken)
+    assert not guard.is_off
+    assert caplog.messages == ["streamspan: on_session_end (broken) raised; the stream is not affected"]
+
+
 def test_guards_count_for_themselves() -> None:
     """One part's faults are not another's."""
     first, second = Guard("first"), Guard("second")

@@ -129,7 +129,7 @@ class Waits:
     __slots__ = ("_counts", "max_ns")
 
     def __init__(self) -> None:
-        self._counts = array("I", bytes(4 * (1 + _PARTS * _OCTAVES)))
+        self._counts = array("H", bytes(2 * (1 + _PARTS * _OCTAVES)))
         self.max_ns = -1
 
     def add(self, wait_ns: int) -> None:
@@ -138,12 +138,17 @@ class Waits:
             self.max_ns = wait_ns
         bits = wait_ns.bit_length()
         if bits < _LOWEST:
-            self._counts[0] += 1
+            index = 0
         elif bits > _HIGHEST:
-            self._counts[-1] += 1
+            index = -1
         else:
             # 12 to 23 twelfths of the octave's lower edge; the table takes the first 12 off.
-            self._counts[_STARTS[bits] + (wait_ns * _PARTS >> bits - 1)] += 1
+            index = _STARTS[bits] + (wait_ns * _PARTS >> bits - 1)
+        try:
+            self._counts[index] += 1
+        except OverflowError:  # 65,535 waits of one length: a stream as long as that may have wider counts
+            self._counts = array("Q", self._counts)
+            self._counts[index] += 1
 
     @property
     def count(self) -> int:

@@ -15,6 +15,7 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from streamspan._records import AUDIO, Delta, ProviderError, ToolCallDelta
 from streamspan.providers._openai_chat import (
     completion_attributes,
+    completion_choices,
     is_usage_only,
     output_type,
     read_chunk,
@@ -383,6 +384,24 @@ def test_no_request_makes_it_raise(body: dict[str, Any]) -> None:
     check(Delta(attributes=request_attributes(body)))
     output_type(body.get("response_format"), body.get("modalities"))
     with_usage(body)
+
+
+@pytest.mark.parametrize(
+    ("body", "count"),
+    [
+        ({}, 1),
+        ({"prompt": "a"}, 1),
+        ({"prompt": ["a", "b"]}, 2),
+        ({"prompt": ["a", "b"], "n": 3}, 6),
+        ({"prompt": [1, 2, 3], "n": 2}, 2),
+        ({"prompt": [[1, 2], [3]]}, 2),
+        ({"prompt": []}, 1),
+        ({"prompt": None, "n": None}, 1),
+    ],
+)
+def test_completions_make_a_choice_for_each_prompt(body: dict[str, Any], count: int) -> None:
+    """Times `n`; a list of numbers is one prompt in tokens."""
+    assert completion_choices(body) == count
 
 
 def test_usage_is_asked_for_unless_the_caller_has_said() -> None:

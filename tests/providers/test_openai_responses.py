@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from openai.types.responses import Response, ResponseStreamEvent
+from openai.types.responses import Response, ResponseStreamEvent, ResponseTextDeltaEvent
 
 from streamspan._records import AUDIO, IMAGE, Delta, ProviderError, ToolCallDelta
 from streamspan.providers._openai_responses import (
@@ -176,6 +177,19 @@ def test_an_error_without_a_type_on_the_wire_is_an_error() -> None:
     """In the shape of chat completions, which the SDK raises."""
     assert read_event({"error": {"code": "overloaded", "message": "busy"}}).error == ProviderError("overloaded", "busy")
     assert read_event({"type": "error", "error": {"type": "server_error"}}).error == ProviderError("server_error")
+
+
+def test_an_error_as_older_sdks_hand_it_out_is_an_error() -> None:
+    """In the shape of assistants events, which openai before 2.0 makes of every other name."""
+    payload = {"event": "error", "data": {"type": "error", "code": "overloaded", "message": "busy"}}
+    for item in (payload, SimpleNamespace(**payload)):
+        assert read_event(item).error == ProviderError("overloaded", "busy")
+
+
+def test_an_event_that_an_older_sdk_takes_for_another_is_read_all_the_same() -> None:
+    """Its fields are not declared by that class, and kept apart."""
+    created = ResponseTextDeltaEvent.construct(type="response.created", response=RESPONSE)
+    assert plain(read_event(created)) == plain(named())
 
 
 def test_the_shortcut_is_taken_for_text_only() -> None:
