@@ -67,6 +67,32 @@ def test_a_wrong_argument_is_a_config_error_and_can_be_put_right(instrumentor: S
     assert _api.runtime() is not None
 
 
+def test_options_can_be_given_by_themselves(instrumentor: StreamspanInstrumentor) -> None:
+    """As a declarative configuration file gives them; they beat nothing but the environment."""
+    told = Told()
+    instrumentor.instrument(
+        tracer_provider=told.tracers,
+        meter_provider=told.meters,
+        logger_provider=told.loggers,
+        events="off",
+        libraries=["httpx"],
+    )
+    runtime = _api.runtime()
+    assert runtime is not None
+    assert runtime.config.events == "off"
+    assert set(runtime.patches) == {"asyncio", "httpx"}
+
+
+def test_options_beside_a_whole_configuration_are_a_config_error(instrumentor: StreamspanInstrumentor) -> None:
+    """Either would be lost in silence."""
+    with pytest.raises(streamspan.ConfigError) as raised:
+        instrumentor.instrument(config=streamspan.Config(), events="off", console=True)
+    assert str(raised.value) == "instrument(config=..., events, console=...): allowed is one or the other"
+    with pytest.raises(streamspan.ConfigError, match="Config\\(events='nowhere'\\): allowed is"):
+        instrumentor.instrument(events="nowhere")
+    assert _api.runtime() is None
+
+
 def test_it_depends_on_no_library(instrumentor: StreamspanInstrumentor) -> None:
     """Everything is patched when it is there; the agent must not skip it."""
     assert list(instrumentor.instrumentation_dependencies()) == []
