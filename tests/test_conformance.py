@@ -259,7 +259,7 @@ ALTERATIONS: dict[str, tuple[Callable[[Any], Any], str]] = {
     ),
     "no waits": (
         lambda s: _with(s, streamspan__wait__max=None),
-        "waits are not there exactly when there is a second chunk",
+        "waits are not there exactly when a second chunk came or was waited for too long",
     ),
     "backwards": (lambda s: _with(s, streamspan__time_to_first_token=0.1), "its clocks run backwards: "),
     "zero": (

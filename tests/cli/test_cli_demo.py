@@ -101,7 +101,13 @@ def test_ctrl_c_ends_with_the_table_so_far() -> None:
     """An interrupt closes what is open, prints the table, and the status is 130."""
     command = [*COMMAND, "--once", "closed", "--once", "not-streamed"]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8", env=environment()
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        env=environment(),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - a shell's background job ignores it
     ) as process:
         assert process.stdout is not None
         assert any("closed" in line for line in process.stdout)

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from streamspan._records import AUDIO, AttributeValue, Delta, ProviderError, ToolCallDelta
 from streamspan.providers import asked_choices
-from streamspan.providers._shapes import counts, extras, fields, items, text
+from streamspan.providers._shapes import counts, everything, extras, fields, items, text
 
 
 def read_chunk(chunk: Any) -> Delta:
@@ -67,7 +67,7 @@ def _read(chunk: Any, key: str | None) -> Delta:
         delta.usage = read_usage(usage)
     if delta.finish_reason or usage:
         # Sent with every chunk; reading them where a chunk is special anyway keeps the ordinary chunk cheap.
-        delta.attributes = _response_attributes(data)
+        delta.attributes = _response_attributes(everything(chunk))
     if type(chunk) is dict and (error := data.get("error")):
         delta.error = read_error(error)
     return delta
@@ -135,12 +135,11 @@ def read_error(error: Any) -> ProviderError:
 
 def read_usage(usage: Any) -> dict[str, int]:
     """Read the usage of chat completions, or of Responses and of assistants, whose names differ."""
-    data, more = fields(usage), extras(usage)
+    data = everything(usage)
 
     def details(*names: str) -> Mapping[str, Any]:
         # Undeclared by some SDK classes (assistants), misspelt by some servers ("prompt_token_details").
-        found = (data.get(name) or more.get(name) for name in names)
-        return fields(next((value for value in found if value), None))
+        return everything(next((data[name] for name in names if data.get(name)), None))
 
     asked = details("prompt_tokens_details", "input_tokens_details", "prompt_token_details")
     said = details("completion_tokens_details", "output_tokens_details")

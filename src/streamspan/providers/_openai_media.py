@@ -7,7 +7,7 @@ from typing import Any
 
 from streamspan._records import IMAGE, AttributeValue, Delta, ProviderError, ToolCallDelta
 from streamspan.providers._openai_chat import doubles, ints, known, output_type, read_error, read_usage
-from streamspan.providers._shapes import fields, items, text
+from streamspan.providers._shapes import everything, fields, items, text
 
 _RUN_ENDS = frozenset({"completed", "incomplete", "failed", "cancelled", "expired", "requires_action"})
 
@@ -72,7 +72,7 @@ def run_attributes(body: Mapping[str, Any]) -> dict[str, AttributeValue]:
 
 def read_image_event(event: Any) -> Delta:
     """Read an event of an image stream, or a whole answer: images, and the tokens they cost."""
-    data = fields(event)
+    data = everything(event)
     kind = text(data.get("type"))
     if kind == "error" or data.get("error"):
         return Delta(choice=0, error=read_error(data.get("error") or data))
@@ -97,7 +97,7 @@ def image_attributes(body: Mapping[str, Any]) -> dict[str, AttributeValue]:
 
 def read_transcription_event(event: Any) -> Delta:
     """Read an event of a transcription stream."""
-    data = fields(event)
+    data = everything(event)
     kind = text(data.get("type"))
     if kind == "error" or data.get("error"):
         return Delta(choice=0, error=read_error(data.get("error") or data))
@@ -111,7 +111,7 @@ def read_transcription_event(event: Any) -> Delta:
 
 def read_transcription(transcription: Any) -> Delta:
     """Read a whole transcription."""
-    data = fields(transcription)
+    data = everything(transcription)
     return Delta(
         text(data.get("text")), 0, usage=read_usage(data["usage"]) if data.get("usage") else None, is_terminal=True
     )

@@ -20,16 +20,15 @@ from streamspan.providers._openai_chat import (
     read_usage,
     service_tier,
 )
-from streamspan.providers._shapes import extras, fields, items, text
+from streamspan.providers._shapes import everything, fields, items, text
 
 Event = Mapping[str, Any]
 
 
 def read_event(event: Any) -> Delta:
     """Read an event of a Responses stream."""
-    data, more = fields(event), extras(event)
-    if more and more is not data:  # openai 1.66 takes some events for others, whose class does not declare their fields
-        data = {**more, **data}
+    # openai 1.66 takes some events for others, whose class does not declare their fields.
+    data = everything(event)
     reader = _READERS.get(text(data.get("type")))
     if reader is not None:
         return reader(data)
@@ -92,7 +91,7 @@ _CALLS = frozenset({"function_call", "custom_tool_call", "mcp_call"})
 
 
 def _item_added(event: Event) -> Delta:
-    item = fields(event.get("item"))
+    item = everything(event.get("item"))
     if text(item.get("type")) not in _CALLS:
         return Delta()
     call = ToolCallDelta(_index(event), text(item.get("call_id")) or text(item.get("id")), text(item.get("name")))
@@ -121,7 +120,7 @@ def _error(event: Event) -> Delta:
 
 
 def _last(value: Any, output: list[Any]) -> Delta:
-    response = fields(value)
+    response = everything(value)
     status = text(response.get("status"))
     delta = Delta(
         choice=0,
@@ -130,7 +129,7 @@ def _last(value: Any, output: list[Any]) -> Delta:
         usage=read_usage(response.get("usage")) if response.get("usage") else None,
         attributes=known({"openai.response.service_tier": text(response.get("service_tier")) or None}),
         is_terminal=True,
-        others=[_output_item(n, fields(item)) for n, item in enumerate(output)],
+        others=[_output_item(n, everything(item)) for n, item in enumerate(output)],
     )
     if status == "failed":
         delta.error = read_error(response.get("error") or {"message": "the response failed"})
@@ -150,7 +149,7 @@ def _output_item(number: int, item: Mapping[str, Any]) -> Delta:
         )
     if kind == "reasoning":
         thoughts = items(item.get("content"))
-        parts = [fields(part) for part in items(item.get("summary")) + thoughts]
+        parts = [everything(part) for part in items(item.get("summary")) + thoughts]
         return Delta("", 0, "".join(text(part.get("text")) for part in parts), is_summary=not thoughts)
     if kind in _CALLS:
         arguments = text(item.get("arguments")) or text(item.get("input"))

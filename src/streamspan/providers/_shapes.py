@@ -32,6 +32,12 @@ def extras(value: Any) -> Mapping[str, Any]:
         return fields(value)
 
 
+def everything(value: Any) -> Mapping[str, Any]:
+    """Return declared and undeclared fields alike: what an older SDK's class does not know yet is undeclared there."""
+    data, more = fields(value), extras(value)
+    return {**more, **data} if more and more is not data else data
+
+
 def text(value: Any) -> str:
     """Return a string field, empty when it is missing or something else."""
     return value if type(value) is str else ""
