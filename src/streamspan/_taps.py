@@ -29,9 +29,7 @@ def tell(call: Call, exc: BaseException) -> None:
     elif isinstance(exc, asyncio.CancelledError):
         if is_timeout(exc):
             # The exception that is raised in the end is the timeout's, not this one.
-            session.failed(
-                Failure(qualified_name(asyncio.TimeoutError), "a deadline of the caller passed", is_timeout=True)
-            )
+            session.failed(Failure(qualified_name(TimeoutError), "a deadline of the caller passed", is_timeout=True))
         else:
             session.stopped(Signal.TASK_CANCELLED)
     elif isinstance(exc, KeyboardInterrupt | SystemExit):

@@ -78,7 +78,9 @@ def assert_same(bare: Seen, seen: Seen) -> None:
     assert seen.requests == bare.requests
     assert seen.connections == bare.connections
     assert seen.left_open == bare.left_open
-    assert seen.logs == bare.logs
+    # asyncio sometimes complains of what the bare SDK leaves to its finalizers (seen on Python 3.10): never more with us.
+    noise = [line for line in bare.logs if "asynchronous generator is already running" in line]
+    assert seen.logs == [line for line in bare.logs if line not in noise or line in seen.logs]
     assert seen.warnings == bare.warnings
     assert seen.unraisable == bare.unraisable
 
