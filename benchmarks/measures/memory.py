@@ -33,15 +33,24 @@ def _prepare(subject: str, sizes: Sizes) -> Callable[[], Sample]:
 def _bytes_each(make: Callable[[], Any], count: int) -> float:
     """Return the bytes that one of `count` objects keeps."""
     kept: list[Any] = [None] * count
-    gc.collect()
+    _settle()
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
     for n in range(count):
         kept[n] = make()
-    gc.collect()
+    _settle()
     used = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
     return used / count
+
+
+def _settle() -> None:
+    """Let what was dropped before be recorded and sent off now, and not while something else is measured."""
+    from streamspan import _api  # noqa: PLC0415 - the parent process has no OpenTelemetry
+
+    gc.collect()
+    _api.drain(10.0)
+    subjects.telemetry()["tracer_provider"].force_flush()
 
 
 def _source(chunks: list[Any], length: int) -> Iterator[Any]:

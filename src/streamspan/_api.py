@@ -190,10 +190,10 @@ def runtime() -> Runtime | None:
     return _state.runtime
 
 
-def drain() -> None:
-    """Wait until sessions whose streams were garbage-collected have been recorded."""
+def drain(seconds: float = 1.0) -> None:
+    """Wait until sessions whose streams were garbage-collected have been recorded, at most `seconds`."""
     if _state.lifecycle is not None:
-        _state.lifecycle.drain()
+        _state.lifecycle.drain(seconds)
 
 
 def open_sessions() -> list[Session]:
