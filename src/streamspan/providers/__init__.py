@@ -37,7 +37,8 @@ class Endpoint:
     Args:
         name: how documentation and `doctor` call it.
         operation: `gen_ai.operation.name`.
-        paths: regular expressions; one must match the end of the URL's path.
+        paths: regular expressions; one must match the end of the URL's path. A group named `model` names the model
+            where the body does not.
         read: chunk (SDK object or decoded JSON) to `Delta`; pure, may raise on nonsense.
         read_whole: the whole answer of a call without a stream to `Delta`; None where such calls are no inference.
         attributes: request body to the conventions' request attributes.
@@ -47,13 +48,18 @@ class Endpoint:
         marker_is_reliable: a stream without a terminal marker was cut short.
         has_finish_reasons: each choice is due a finish reason.
         done_data: `data:` line that ends the stream on the wire and that SDKs keep to themselves.
+        done_event: name of the event that ends the stream, where an SDK keeps it to itself if the empty line after it
+            is missing.
         methods: HTTP methods, upper case.
+        streams: whether the answer is a stream; None where the body's `stream` says so and not the path.
         wants_event: `read` gets `{"event": name, "data": payload}` from the wire, because the payload alone does not
             say what it is.
+        silent_events: names of events on the wire that are no chunk: signs of life that SDKs keep to themselves.
         text_of: shortcut for the commonest chunk: its text (never empty) if that is all it says, of choice 0; else None.
         with_usage: request body to one that asks for usage, None if it asks already; None where there is no such
             question.
         is_usage_only: whether a chunk is only the answer to that question.
+        tells_waits: it is known when the caller asks for a chunk; else a slow caller would look like a stall.
     """
 
     name: str
@@ -68,11 +74,15 @@ class Endpoint:
     marker_is_reliable: bool = True
     has_finish_reasons: bool = True
     done_data: str = ""
+    done_event: str = ""
     methods: tuple[str, ...] = ("POST",)
+    streams: bool | None = None
     wants_event: bool = False
+    silent_events: frozenset[str] = frozenset()
     text_of: Callable[[Any], str | None] | None = None
     with_usage: Callable[[Mapping[str, Any]], dict[str, Any] | None] | None = None
     is_usage_only: Callable[[Any], bool] | None = None
+    tells_waits: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

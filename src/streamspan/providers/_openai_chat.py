@@ -7,10 +7,11 @@ null, a choice without `delta`, `index` null or missing (DeepSeek, Azure, OpenRo
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 from streamspan._records import AUDIO, AttributeValue, Delta, ProviderError, ToolCallDelta
 from streamspan.providers import asked_choices
+from streamspan.providers._parameters import SAMPLING, doubles, ints, known, strings
 from streamspan.providers._shapes import counts, everything, extras, fields, items, text
 
 
@@ -67,7 +68,10 @@ def _read(chunk: Any, key: str | None) -> Delta:
         delta.usage = read_usage(usage)
     if delta.finish_reason or usage:
         # Sent with every chunk; reading them where a chunk is special anyway keeps the ordinary chunk cheap.
-        delta.attributes = _response_attributes(everything(chunk))
+        more = everything(chunk)
+        delta.attributes = _response_attributes(more)
+        if not usage and (usage := fields(more.get("x_groq")).get("usage")):
+            delta.usage = read_usage(usage)
     if type(chunk) is dict and (error := data.get("error")):
         delta.error = read_error(error)
     return delta
@@ -85,12 +89,12 @@ def _choice(choice: Any, key: str | None) -> Delta:
         return Delta("", number, finish_reason=reason)
     said = fields(message)
     content = said.get("content") or ""
-    delta = Delta(content if type(content) is str else _joined(content), number)
+    delta = Delta(content, number) if type(content) is str else _of_parts(content, number)
     if reason:
         delta.finish_reason = reason
-    more = extras(message)
-    if more:
-        delta.reasoning = text(more.get("reasoning_content")) or text(more.get("reasoning"))
+    more = extras(message) or said  # Groq's SDK declares what is undeclared in OpenAI's
+    if thoughts := more.get("reasoning_content") or more.get("reasoning"):
+        delta.reasoning = text(thoughts)
     if refusal := said.get("refusal"):
         delta.refusal = text(refusal)
     if calls := said.get("tool_calls"):
@@ -103,9 +107,12 @@ def _choice(choice: Any, key: str | None) -> Delta:
     return delta
 
 
-def _joined(content: Any) -> str:
-    """Join content that comes as a list of parts (Mistral's reasoning models)."""
-    return "".join(text(fields(part).get("text")) for part in items(content))
+def _of_parts(content: Any, number: int) -> Delta:
+    """Join content that comes as a list of parts, thoughts among them (Mistral's reasoning models)."""
+    parts = [fields(part) for part in items(content)]
+    thoughts = [fields(each) for part in parts for each in items(part.get("thinking"))]
+    joined = "".join(text(part.get("text")) for part in parts)
+    return Delta(joined, number, "".join(text(thought.get("text")) for thought in thoughts))
 
 
 def _tool_call(call: Any) -> ToolCallDelta:
@@ -165,39 +172,6 @@ def _response_attributes(data: Mapping[str, Any]) -> dict[str, AttributeValue]:
     )
 
 
-def known(attributes: Mapping[str, Any]) -> dict[str, AttributeValue]:
-    """Keep the attributes that have a value an attribute can have."""
-    return {name: value for name, value in attributes.items() if _is_attribute(value)}
-
-
-def _is_attribute(value: Any) -> bool:
-    if isinstance(value, list):
-        return all(isinstance(item, str) for item in cast("list[object]", value))
-    return isinstance(value, str | bool | int | float)
-
-
-def ints(body: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, AttributeValue]:
-    """Return the request's whole numbers under their attribute names; `names` is attribute to key."""
-    return {attribute: value for attribute, key in names.items() if type(value := body.get(key)) is int}
-
-
-def doubles(body: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, AttributeValue]:
-    """Return the request's numbers as doubles under their attribute names; `names` is attribute to key."""
-    return {
-        attribute: float(value)
-        for attribute, key in names.items()
-        if isinstance(value := body.get(key), int | float) and not isinstance(value, bool)
-    }
-
-
-SAMPLING = {
-    "gen_ai.request.temperature": "temperature",
-    "gen_ai.request.top_p": "top_p",
-    "gen_ai.request.frequency_penalty": "frequency_penalty",
-    "gen_ai.request.presence_penalty": "presence_penalty",
-}
-
-
 def request_attributes(body: Mapping[str, Any]) -> dict[str, AttributeValue]:
     """Read the request parameters of chat completions."""
     return {**_common(body), **known({"openai.api.type": "chat_completions"})}
@@ -223,7 +197,7 @@ def _common(body: Mapping[str, Any]) -> dict[str, AttributeValue]:
         **ints(body, {"gen_ai.request.max_tokens": "max_completion_tokens"}),
         **known(
             {
-                "gen_ai.request.stop_sequences": [stop] if type(stop) is str else _strings(stop),
+                "gen_ai.request.stop_sequences": [stop] if type(stop) is str else strings(stop),
                 "gen_ai.request.choice.count": choices if type(choices) is int and choices != 1 else None,
                 "gen_ai.request.reasoning.level": body.get("reasoning_effort"),
                 "gen_ai.output.type": output_type(body.get("response_format"), body.get("modalities")),
@@ -231,10 +205,6 @@ def _common(body: Mapping[str, Any]) -> dict[str, AttributeValue]:
             }
         ),
     }
-
-
-def _strings(value: Any) -> list[str] | None:
-    return [item for item in items(value) if type(item) is str] if type(value) is list else None
 
 
 def output_type(response_format: Any, modalities: Any = None) -> str | None:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from streamspan._records import IMAGE, AttributeValue, Delta, ProviderError, ToolCallDelta
-from streamspan.providers._openai_chat import doubles, ints, known, output_type, read_error, read_usage
+from streamspan.providers._openai_chat import output_type, read_error, read_usage
+from streamspan.providers._parameters import doubles, ints, known
 from streamspan.providers._shapes import everything, fields, items, text
 
 _RUN_ENDS = frozenset({"completed", "incomplete", "failed", "cancelled", "expired", "requires_action"})

@@ -10,16 +10,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from streamspan._records import AUDIO, IMAGE, AttributeValue, Delta, ToolCallDelta
-from streamspan.providers._openai_chat import (
-    SAMPLING,
-    doubles,
-    ints,
-    known,
-    output_type,
-    read_error,
-    read_usage,
-    service_tier,
-)
+from streamspan.providers._openai_chat import output_type, read_error, read_usage, service_tier
+from streamspan.providers._parameters import SAMPLING, doubles, ints, known
 from streamspan.providers._shapes import everything, fields, items, text
 
 Event = Mapping[str, Any]

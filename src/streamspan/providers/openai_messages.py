@@ -10,14 +10,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeAlias, cast
+from typing import Any, cast
 
+from streamspan.providers._parts import (
+    Message,
+    Part,
+    blob_part,
+    call_part,
+    copied,
+    is_list,
+    items_of,
+    message_of,
+    present,
+    text_part,
+)
 from streamspan.providers._shapes import fields, text
 
-Part: TypeAlias = dict[str, object]
-Message: TypeAlias = dict[str, object]
-
-_MOST_DEPTH = 32
 _LONGEST_MEDIA_TYPE = 256
 
 
@@ -27,34 +35,25 @@ def chat_content(body: Mapping[str, Any]) -> dict[str, object]:
     System and developer messages stay where they are: system instructions are for APIs that take them apart from
     the history.
     """
-    messages = [message for each in _items(body.get("messages")) if (message := _chat_message(fields(each)))]
-    tools = [_tool(tool) for tool in _items(body.get("tools"))]
-    functions = [_function(fields(function)) for function in _items(body.get("functions"))]
-    return _present(messages, [], [*tools, *functions])
+    messages = [message for each in items_of(body.get("messages")) if (message := _chat_message(fields(each)))]
+    tools = [_tool(tool) for tool in items_of(body.get("tools"))]
+    functions = [_function(fields(function)) for function in items_of(body.get("functions"))]
+    return present(messages, [], [*tools, *functions])
 
 
 def completion_content(body: Mapping[str, Any]) -> dict[str, object]:
     """Read a legacy completion's request; several prompts are several messages, prompts of token ids have no text."""
     prompt = body.get("prompt")
-    prompts = [prompt] if isinstance(prompt, str) else _items(prompt)
-    return _present([_message("user", [_text(each)]) for each in prompts if isinstance(each, str)], [], [])
+    prompts = [prompt] if isinstance(prompt, str) else items_of(prompt)
+    return present([message_of("user", [text_part(each)]) for each in prompts if isinstance(each, str)], [], [])
 
 
 def responses_content(body: Mapping[str, Any]) -> dict[str, object]:
     """Read a Responses request; `instructions` are apart from the history, so they are the system instructions."""
     asked = body.get("input")
-    messages = [_message("user", [_text(asked)])] if isinstance(asked, str) else _turns(_items(asked))
-    tools = [_tool(tool) for tool in _items(body.get("tools"))]
-    return _present(messages, _parts(body.get("instructions")), tools)
-
-
-def _present(messages: list[Message], instructions: list[Part], tools: list[Part]) -> dict[str, object]:
-    content = {
-        "gen_ai.input.messages": messages,
-        "gen_ai.system_instructions": instructions,
-        "gen_ai.tool.definitions": tools,
-    }
-    return {name: value for name, value in content.items() if value}
+    messages = [message_of("user", [text_part(asked)])] if isinstance(asked, str) else _turns(items_of(asked))
+    tools = [_tool(tool) for tool in items_of(body.get("tools"))]
+    return present(messages, _parts(body.get("instructions")), tools)
 
 
 # --- chat messages -----------------------------------------------------------------------------------------------
@@ -65,30 +64,25 @@ def _chat_message(message: Mapping[str, Any]) -> Message | None:
     if not role:
         return None
     if role in {"tool", "function"}:
-        return _message("tool", [_tool_response(message.get("tool_call_id"), message.get("content"))])
+        return message_of("tool", [_tool_response(message.get("tool_call_id"), message.get("content"))])
     thoughts = text(message.get("reasoning_content")) or text(message.get("reasoning"))
     parts: list[Part] = [{"type": "reasoning", "content": thoughts}] if thoughts else []
     parts += _parts(message.get("content"))
     # A refusal is text that the user got to read; the conventions have no part of its own for it.
-    parts += [_text(refusal)] if (refusal := text(message.get("refusal"))) else []
-    parts += [_tool_call(fields(call)) for call in _items(message.get("tool_calls"))]
+    parts += [text_part(refusal)] if (refusal := text(message.get("refusal"))) else []
+    parts += [_tool_call(fields(call)) for call in items_of(message.get("tool_calls"))]
     if legacy := fields(message.get("function_call")):
         parts.append(_tool_call({"function": legacy}))
     if audio := text(fields(message.get("audio")).get("id")):
         parts.append({"type": "file", "modality": "audio", "file_id": audio})
-    return _message(role, parts, text(message.get("name")))
+    return message_of(role, parts, text(message.get("name")))
 
 
 def _tool_call(call: Mapping[str, Any]) -> Part:
     function, custom = fields(call.get("function")), fields(call.get("custom"))
     if custom:
-        return _call(call.get("id"), custom.get("name"), text(custom.get("input")))
-    return _call(call.get("id"), function.get("name"), _arguments(function.get("arguments")))
-
-
-def _message(role: str, parts: list[Part], name: str = "") -> Message:
-    message: Message = {"role": role, "parts": parts}
-    return {**message, "name": name} if name else message
+        return call_part(call.get("id"), custom.get("name"), text(custom.get("input")))
+    return call_part(call.get("id"), function.get("name"), _arguments(function.get("arguments")))
 
 
 # --- items of the Responses API ----------------------------------------------------------------------------------
@@ -108,7 +102,7 @@ def _turns(items: Iterable[object]) -> list[Message]:
             turn += made
         elif made:
             turn = made
-            messages.append(_message("assistant", turn))
+            messages.append(message_of("assistant", turn))
     return messages
 
 
@@ -117,11 +111,11 @@ def _made(item: Mapping[str, Any]) -> list[Part] | None:
     kind = text(item.get("type"))
     identity = text(item.get("call_id")) or text(item.get("id"))
     if kind == "function_call":
-        return [_call(identity, item.get("name"), _arguments(item.get("arguments")))]
+        return [call_part(identity, item.get("name"), _arguments(item.get("arguments")))]
     if kind == "custom_tool_call":
-        return [_call(identity, item.get("name"), text(item.get("input")))]
+        return [call_part(identity, item.get("name"), text(item.get("input")))]
     if kind == "reasoning":
-        blocks = [*_items(item.get("summary")), *_items(item.get("content"))]
+        blocks = [*items_of(item.get("summary")), *items_of(item.get("content"))]
         thoughts = [text(fields(block).get("text")) for block in blocks]
         return [{"type": "reasoning", "content": thought} for thought in thoughts if thought]
     if kind.endswith("_call"):  # run by the provider: web search, code interpreter, MCP …
@@ -132,9 +126,9 @@ def _made(item: Mapping[str, Any]) -> list[Part] | None:
 
 def _item_message(item: Mapping[str, Any]) -> Message | None:
     if text(item.get("type")).endswith("_call_output"):
-        return _message("tool", [_tool_response(item.get("call_id"), item.get("output"))])
+        return message_of("tool", [_tool_response(item.get("call_id"), item.get("output"))])
     role = text(item.get("role"))
-    return _message(role, _parts(item.get("content"))) if role else None
+    return message_of(role, _parts(item.get("content"))) if role else None
 
 
 # --- parts -------------------------------------------------------------------------------------------------------
@@ -142,13 +136,13 @@ def _item_message(item: Mapping[str, Any]) -> Message | None:
 
 def _parts(content: object) -> list[Part]:
     if isinstance(content, str):
-        return [_text(content)]
-    return [part for each in _items(content) if (part := _part(each))]
+        return [text_part(content)]
+    return [part for each in items_of(content) if (part := _part(each))]
 
 
 def _part(item: object) -> Part | None:
     if isinstance(item, str):
-        return _text(item)
+        return text_part(item)
     part = fields(item)
     kind = text(part.get("type")) or ("text" if "text" in part else "")
     read = _READERS.get(kind)
@@ -158,7 +152,7 @@ def _part(item: object) -> Part | None:
 
 
 def _text_part(part: Mapping[str, Any]) -> Part:
-    return _text(text(part.get("text")) or text(part.get("refusal")))
+    return text_part(text(part.get("text")) or text(part.get("refusal")))
 
 
 def _thought_part(part: Mapping[str, Any]) -> Part:
@@ -176,7 +170,7 @@ def _video_part(part: Mapping[str, Any]) -> Part | None:
 
 def _audio_part(part: Mapping[str, Any]) -> Part:
     form = text(fields(part.get("input_audio")).get("format"))
-    return _blob("audio", f"audio/{form}" if form else None)
+    return blob_part("audio", f"audio/{form}" if form else None)
 
 
 def _file_part(part: Mapping[str, Any]) -> Part | None:
@@ -206,9 +200,9 @@ def _media(modality: str, url: str, holder: Mapping[str, Any]) -> Part | None:
     """Return the part for what stands at a URL, in it, or under a file's id."""
     if url.startswith("data:"):
         media_type = url[len("data:") : _LONGEST_MEDIA_TYPE].partition(",")[0].partition(";")[0]
-        return _blob(_modality(media_type, modality), media_type or None)
+        return blob_part(_modality(media_type, modality), media_type or None)
     if "file_data" in holder and url == holder["file_data"]:  # base64 without a name for what it is
-        return _blob(modality, None)
+        return blob_part(modality, None)
     if url:
         return {"type": "uri", "modality": modality, "uri": url}
     file_id = text(holder.get("file_id"))
@@ -220,23 +214,10 @@ def _modality(media_type: str, otherwise: str) -> str:
     return kind if kind in {"image", "audio", "video"} else otherwise
 
 
-def _blob(modality: str, media_type: str | None) -> Part:
-    # The schema requires `content`; it stays empty.
-    return {"type": "blob", "modality": modality, "mime_type": media_type, "content": ""}
-
-
-def _text(content: str) -> Part:
-    return {"type": "text", "content": content}
-
-
-def _call(identity: object, name: object, arguments: object) -> Part:
-    return {"type": "tool_call", "id": text(identity) or None, "name": text(name), "arguments": arguments}
-
-
 def _arguments(arguments: object) -> object:
     """Return arguments that are an object in JSON as that object, all others as they are."""
     if not isinstance(arguments, str):
-        return _copied(arguments)
+        return copied(arguments)
     try:
         value: object = json.loads(arguments)
     except (ValueError, RecursionError):
@@ -246,12 +227,12 @@ def _arguments(arguments: object) -> object:
 
 def _tool_response(identity: object, content: object) -> Part:
     """Return a tool's result: its text, its parts (without binary data) or its data."""
-    response = [_result(each) for each in _items(content)] if _is_list(content) else _result(content)
+    response = [_result(each) for each in items_of(content)] if is_list(content) else _result(content)
     return {"type": "tool_call_response", "id": text(identity) or None, "response": response}
 
 
 def _result(content: object) -> object:
-    return _part(content) if text(fields(content).get("type")) in _READERS else _copied(content)
+    return _part(content) if text(fields(content).get("type")) in _READERS else copied(content)
 
 
 # --- tools -------------------------------------------------------------------------------------------------------
@@ -269,25 +250,5 @@ def _tool(tool: object) -> Part:
 
 def _function(function: Mapping[str, Any]) -> Part:
     definition: Part = {"type": "function", "name": text(function.get("name"))}
-    known = {key: _copied(function[key]) for key in ("description", "parameters") if key in function}
+    known = {key: copied(function[key]) for key in ("description", "parameters") if key in function}
     return {**definition, **known}
-
-
-def _is_list(value: object) -> bool:
-    return isinstance(value, list | tuple)
-
-
-def _items(value: object) -> list[object]:
-    return list(cast("Iterable[object]", value)) if _is_list(value) else []
-
-
-def _copied(value: object, depth: int = _MOST_DEPTH) -> object:
-    """Copy plain data; what is deeper than any real data is left out, and other types are named."""
-    if value is None or isinstance(value, str | bool | int | float):
-        return value
-    if depth and isinstance(value, Mapping):
-        items = cast("Mapping[object, object]", value).items()
-        return {key: _copied(item, depth - 1) for key, item in items if isinstance(key, str)}
-    if depth and _is_list(value):
-        return [_copied(item, depth - 1) for item in _items(value)]
-    return f"<{type(value).__name__}>"
