@@ -6,7 +6,7 @@ of the stream is passed on to `marked` and `faulted`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol
 
 from streamspan._records import (
@@ -22,6 +22,11 @@ from streamspan._records import (
 )
 
 _MOST_CHOICES = 128
+# Counts that only some providers have, to the total that they are a part of, and the other parts of it.
+_PARTS = {
+    "uncached.input_tokens": ("input_tokens", ("cache_read.input_tokens", "cache_write.input_tokens")),
+    "answer.output_tokens": ("output_tokens", ("reasoning.output_tokens",)),
+}
 
 
 class OutputSink(Protocol):
@@ -54,12 +59,15 @@ class Answer:
         "_choices",
         "_finish_reasons",
         "_has_finish_reasons",
+        "_parts",
         "_shortcut",
+        "_spent",
         "_text_of",
         "_tool_calls",
         "attributes",
         "character_count",
         "has_reasoning",
+        "is_answered",
         "output",
         "reasoning_count",
         "request",
@@ -87,6 +95,10 @@ class Answer:
         self.response_id: str | None = None
         self.response_model: str | None = None
         self._has_finish_reasons = has_finish_reasons
+        self._parts: dict[str, int] = {}
+        self.is_answered = False
+        """Every choice has its finish reason, whatever the wire format still owes."""
+        self._spent: dict[str, int] = {}  # usage of earlier requests of the same call
         self._choices = 0  # a bit for each that was seen
         self._finish_reasons: dict[int, str] = {}
         self._tool_calls: dict[tuple[int, int | str], int] = {}
@@ -98,6 +110,13 @@ class Answer:
 
     def faulted(self, error: ProviderError) -> None:
         """The provider reported a failure inside the stream."""
+
+    def another(self, *, counts_anew: bool) -> None:
+        """A further request of the same call is on its way: its finish reasons are its own, and mostly its usage."""
+        self._finish_reasons.clear()
+        self.is_answered = False
+        if counts_anew:
+            self._spent = {**self.usage, **self._parts}
 
     def take(self, delta: Delta) -> int:  # noqa: C901 - one line for each thing that a delta can say
         """Join what a chunk said to what is known; return the kinds of its output."""
@@ -121,7 +140,7 @@ class Answer:
             if delta.tool_calls:
                 kinds |= self._take_tool_calls(choice, delta.tool_calls)
             if delta.finish_reason:
-                self._take_finish_reason(choice, delta.finish_reason)
+                self._take_finish_reason(choice, delta)
         if delta.usage or delta.attributes or self._shortcut is None:
             self._take_response(delta)
         if delta.is_terminal:
@@ -162,25 +181,40 @@ class Answer:
             key: int | str = piece.index
         elif piece.id or not calls:
             key = piece.id
+        elif piece.begins:
+            key = f"#{len(calls)}"
         else:
             return len(calls) - 1  # neither index nor id: it goes on with the last call
         return calls.setdefault((choice, key), len(calls))
 
-    def _take_finish_reason(self, choice: int, reason: str) -> None:
-        self._finish_reasons[choice] = reason
+    def _take_finish_reason(self, choice: int, delta: Delta) -> None:
+        self._finish_reasons[choice] = delta.finish_reason
         due = max(self.request.choice_count, self._choices.bit_count())
-        if self._has_finish_reasons and len(self._finish_reasons) >= due:
+        if delta.is_interrupted or not self._has_finish_reasons or len(self._finish_reasons) < due:
+            return
+        self.is_answered = True
+        if delta.reason_ends:
             self.marked()
 
     def _take_response(self, delta: Delta) -> None:
         if delta.usage:
-            self.usage.update(delta.usage)
+            self._take_usage(delta.usage)
         if delta.attributes:
             self.attributes.update(delta.attributes)
         self.response_id = self.response_id or delta.response_id or None
         self.response_model = self.response_model or delta.response_model or None
         if self.response_id and self.response_model:
             self._shortcut = self._text_of  # nothing else is expected of a chunk of text from now on
+
+    def _take_usage(self, usage: Mapping[str, int]) -> None:
+        if self._spent:  # counts are cumulative within one request
+            usage = {name: count + self._spent.get(name, 0) for name, count in usage.items()}
+        self.usage.update(usage)
+        for part, (total, others) in _PARTS.items():
+            if part in self.usage:
+                self._parts[part] = self.usage.pop(part)
+            if part in self._parts:
+                self.usage[total] = self._parts[part] + sum(self.usage.get(name, 0) for name in others)
 
     @property
     def tool_call_count(self) -> int:

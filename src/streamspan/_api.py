@@ -9,15 +9,17 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 from opentelemetry import _logs, metrics, trace
 
 from streamspan import _cancellation, _registry
-from streamspan._config import Config, ConfigError
+from streamspan._arguments import Arguments, check, references
+from streamspan._config import Config
 from streamspan._content import OutputAssembler
 from streamspan._guard import Guard
 from streamspan._lifecycle import Lifecycle
+from streamspan._others import Neighbours
 from streamspan._patching import Patches
 from streamspan._recorder import Recorder
 from streamspan._records import SessionSummary
@@ -33,18 +35,6 @@ if TYPE_CHECKING:
 _FLUSH_MILLISECONDS = 1000
 
 _logger = logging.getLogger("streamspan")
-
-
-class Arguments(NamedTuple):
-    """What `instrument()` was called with."""
-
-    tracer_provider: trace.TracerProvider | None
-    meter_provider: metrics.MeterProvider | None
-    logger_provider: _logs.LoggerProvider | None
-    libraries: tuple[str, ...] | None
-    config: Config | None
-    redact: Callable[[str], str] | None
-    on_session_end: Callable[[SessionSummary], object] | None
 
 
 @dataclass(slots=True)
@@ -88,6 +78,7 @@ def instrument(
     config: Config | None = None,
     redact: Callable[[str], str] | None = None,
     on_session_end: Callable[[SessionSummary], object] | None = None,
+    clients: Iterable[object] | None = None,
 ) -> None:
     """Record every model stream of this process, also of clients that exist already and libraries imported later.
 
@@ -102,13 +93,16 @@ def instrument(
         config: options; what it was not given as an argument comes from the environment.
         redact: further redaction of captured content; gets and returns a string.
         on_session_end: called with the summary of each finished session, once, in the thread that ends it: keep it short.
+        clients: client objects of SDKs and HTTP libraries; if given, only what is asked through them is recorded.
 
     Raises:
         ConfigError: an argument has a value that it cannot have.
     """
     names = _registry.checked_names(libraries)
-    arguments = Arguments(tracer_provider, meter_provider, logger_provider, names, config, redact, on_session_end)
-    _check(arguments)
+    arguments = Arguments(
+        tracer_provider, meter_provider, logger_provider, names, config, redact, on_session_end, references(clients)
+    )
+    check(arguments)
     with _state.lock:
         _instrument(arguments)
 
@@ -131,7 +125,9 @@ def _instrument(arguments: Arguments) -> None:
         lifecycle=lifecycle,
         guard=Guard("recorder"),
         new_output=_output_of(settings),
-        before_each=_preparation(recorder) if arguments.tracer_provider is None else None,
+        before_each=_before_each(recorder, arguments, integrations),
+        clients=arguments.clients,
+        libraries=frozenset(integration.name for integration in integrations),
     )
     patches = {"asyncio": Patches(_cancellation.patches())} | {
         integration.name: Patches(integration.patches(sessions, Guard(integration.name)))
@@ -180,7 +176,7 @@ def uninstrument() -> None:
         runtime, _state.runtime = _state.runtime, None
         if runtime is None:
             return
-        for patches in runtime.patches.values():
+        for patches in reversed(runtime.patches.values()):  # two may have patched the same place
             patches.undo()
         _lifecycle().uninstall()
 
@@ -199,23 +195,6 @@ def drain(seconds: float = 1.0) -> None:
 def open_sessions() -> list[Session]:
     """Return the sessions that are open now, oldest first."""
     return [] if _state.lifecycle is None else _state.lifecycle.sessions()
-
-
-_FITTING: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "tracer_provider": (lambda value: hasattr(value, "get_tracer"), "a TracerProvider"),
-    "meter_provider": (lambda value: hasattr(value, "get_meter"), "a MeterProvider"),
-    "logger_provider": (lambda value: hasattr(value, "get_logger"), "a LoggerProvider"),
-    "config": (lambda value: isinstance(value, Config), "a streamspan.Config"),
-    "redact": (callable, "a callable"),
-    "on_session_end": (callable, "a callable"),
-}
-
-
-def _check(arguments: Arguments) -> None:
-    for name, (fits, allowed) in _FITTING.items():
-        value = getattr(arguments, name)
-        if value is not None and not fits(value):
-            raise ConfigError(f"instrument({name}={value!r}): allowed is {allowed} or None")
 
 
 def _lifecycle() -> Lifecycle:
@@ -241,6 +220,20 @@ def _output_of(config: Config) -> Callable[[], OutputAssembler] | None:
     if config.capture_content == "NO_CONTENT":
         return None
     return lambda: OutputAssembler(config.content_max_bytes)
+
+
+def _before_each(
+    recorder: Recorder, arguments: Arguments, integrations: Iterable[Integration]
+) -> Callable[[str], None]:
+    prepare = _preparation(recorder) if arguments.tracer_provider is None else None
+    neighbours = Neighbours(frozenset(each.name for each in integrations) - _registry.TRANSPORTS)
+
+    def before(layer: str) -> None:
+        neighbours.look(layer)
+        if prepare is not None:
+            prepare()
+
+    return before
 
 
 def _preparation(recorder: Recorder) -> Callable[[], None] | None:

@@ -14,11 +14,12 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from functools import cache, partial
 from typing import Any
 
+from streamspan._byte_feed import ByteFeed
 from streamspan._codings import content_decoder
 from streamspan._decoders import TailMarker
 from streamspan._ownership import Call, async_reader, call_of, mark, sync_reader
-from streamspan._taps import tell, told_closed
-from streamspan._wire import FLUSH, WireReader, read_tail
+from streamspan._taps import told_closed
+from streamspan._wire import read_tail
 
 
 def attach(call: Call, response: Any) -> None:
@@ -46,12 +47,14 @@ class _Body:
         encoding = headers.get("content-encoding", "")
         self._decode: Callable[[bytes], bytes] | None = None
         self._feed: Callable[[bytes], None] | None = None
-        if done := call.endpoint.done_data:
-            marker = TailMarker(done)
+        self._bytes: ByteFeed | None = None
+        data, event = call.endpoint.done_data, call.endpoint.done_event
+        if data or event:
+            marker = TailMarker(data or event, is_event=not data)
             self._feed = marker.feed
             call.session.was_done = marker.seen
             # Not a method of this object: the session would keep the body, and with it the connection, alive.
-            call.session.last_words = partial(read_tail, call.endpoint, marker.tail)
+            call.session.last_words = partial(read_tail, call.endpoint, marker.tail) if data else None
             decoder = content_decoder(encoding) if encoding else None
             self._decode = decoder.decode if decoder is not None else None
         self._encoding = encoding
@@ -74,19 +77,19 @@ class _Body:
         if feed is not None:
             feed(data if self._decode is None else self._decode(data))
 
-    def start_reading(self) -> WireReader | None:
-        """Take over the reading if no SDK does it; return the reader."""
+    def start_reading(self) -> ByteFeed | None:
+        """Take over the reading if no SDK does it; return what is to be fed."""
         call = self._call
-        if call.is_parsed or call.session.is_ended:
-            return None
-        reader = WireReader(call.endpoint, self._content_type, self._encoding, call.session.request.is_stream)
-        call.session.read_wire(call.guard.wrap_reader(reader.read, otherwise=()))
-        return reader
+        if not call.is_parsed and not call.session.is_ended:
+            self._bytes = ByteFeed(call, self._content_type, self._encoding)
+        return self._bytes
 
     def closed(self, reader: int) -> None:
         """Tell the session of a close, unless the SDK makes it inside its own read."""
         session = self._call.session
-        if not session.is_ended and session.reader != reader:
+        if self._bytes is not None:
+            self._bytes.closed(reader)
+        elif not session.is_ended and session.reader != reader:
             self._call.guard.call(told_closed, self._call)
 
 
@@ -97,31 +100,25 @@ class _Chunks:
         self._chunks = chunks
         self._body = body
         self._call = call
-        self._session = call.session
-        self._reader: WireReader | None = None
+        self._feed: ByteFeed | None = None
         self._has_started = False
 
     def _before(self, reader: int) -> None:
         if not self._has_started:
             self._has_started = True
-            self._reader = self._call.guard.call(self._body.start_reading)
-        if self._reader is not None and not self._session.is_ended:
-            self._call.guard.call(self._session.pull, reader)
+            self._feed = self._call.guard.call(self._body.start_reading)
+        if self._feed is not None:
+            self._feed.before(reader)
 
     def _after(self, data: bytes) -> None:
-        if self._reader is not None and not self._session.is_ended:
-            self._session.arrived(data)
-        self._call.guard.call(self._body.watch, data)
+        if self._feed is not None:
+            self._feed.after(data)
+        else:
+            self._call.guard.call(self._body.watch, data)
 
     def _over(self, exc: BaseException) -> None:
-        if self._reader is not None and not self._session.is_ended:
-            self._call.guard.call(self._tell, exc)
-
-    def _tell(self, exc: BaseException) -> None:
-        if isinstance(exc, StopIteration | StopAsyncIteration):
-            self._session.settle()
-            self._session.leftover(FLUSH)
-        tell(self._call, exc)
+        if self._feed is not None:
+            self._feed.over(exc)
 
 
 class _SyncChunks(_Chunks, Iterator[bytes]):

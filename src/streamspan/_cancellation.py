@@ -8,24 +8,49 @@ later; `wait_for` uses it from 3.12) notes the task that it is about to cancel.
 from __future__ import annotations
 
 import asyncio
+import gc
 import weakref
 from collections.abc import Callable
+from inspect import isasyncgen
 from typing import Any
 
 from streamspan._patching import Patch
 
+_MOST_TASKS = 32
+
 _timed_out: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
 
 
-def is_timeout(exc: asyncio.CancelledError) -> bool:
-    """Tell whether a deadline caused this cancellation of the current task."""
+def is_timeout(exc: asyncio.CancelledError, task: asyncio.Task[Any] | None = None) -> bool:
+    """Tell whether a deadline caused this cancellation of the current task, or of another one that is given."""
     if any("deadline exceeded" in str(arg) for arg in exc.args):
         return True
+    task = task or current_task()
+    return task is not None and any(_waits_for(each, task) for each in _snapshot())
+
+
+def _waits_for(waiting: Any, task: asyncio.Task[Any]) -> bool:
+    """Tell whether a task waits for another one, or for one that does: a cancellation is passed on that way."""
+    for _ in range(_MOST_TASKS):
+        if waiting is task:
+            return True
+        waiting = getattr(waiting, "_fut_waiter", None)  # of both of asyncio's implementations of a task
+    return False
+
+
+def _snapshot() -> list[asyncio.Task[Any]]:
     try:
-        task = asyncio.current_task()
+        return list(_timed_out)
+    except RuntimeError:  # another thread's event loop has just changed it
+        return []
+
+
+def current_task() -> asyncio.Task[Any] | None:
+    """Return the task that is running, None outside of asyncio."""
+    try:
+        return asyncio.current_task()
     except RuntimeError:
-        return False
-    return task is not None and task in _timed_out
+        return None
 
 
 def patches() -> list[Patch]:
@@ -42,11 +67,14 @@ def is_finalizer() -> bool:
     asyncio wraps the generator's own `aclose()` in a task for that, when it is collected and when the loop shuts down;
     a close that the caller awaits has the caller's coroutine at the bottom.
     """
-    try:
-        task = asyncio.current_task()
-    except RuntimeError:
+    task = current_task()
+    coroutine: Any = None if task is None else task.get_coro()
+    if task is None or type(coroutine).__name__ != "async_generator_athrow":
         return False
-    return task is not None and type(task.get_coro()).__name__ == "async_generator_athrow"
+    # A task around `aclose()` may be the caller's too (`create_task`, `gather`, `wait_for` up to Python 3.11). asyncio
+    # strikes a generator off the loop's list before it closes it; uvloop's list has the same name.
+    listed = getattr(task.get_loop(), "_asyncgens", None)
+    return listed is None or not any(each in listed for each in gc.get_referents(coroutine) if isasyncgen(each))
 
 
 def on_timeout(wrapped: Callable[[], None], instance: Any, args: Any, kwargs: Any) -> None:

@@ -23,9 +23,16 @@ class ContentDecoder(Protocol):
         """Return what the bytes decode to; nothing any more once they were corrupt."""
         ...
 
+    @property
+    def is_broken(self) -> bool:
+        """Whether the bytes were corrupt."""
+        ...
+
 
 class _Identity:
     __slots__ = ()
+
+    is_broken = False
 
     def decode(self, data: bytes) -> bytes:
         return data
@@ -34,20 +41,20 @@ class _Identity:
 class _Coding:
     """A decompressing function that ends for good at the first error."""
 
-    __slots__ = ("_decompress", "_errors", "_is_broken")
+    __slots__ = ("_decompress", "_errors", "is_broken")
 
     def __init__(self, decompress: Callable[[bytes], bytes], *errors: type[Exception]) -> None:
         self._decompress = decompress
         self._errors = errors
-        self._is_broken = False
+        self.is_broken = False
 
     def decode(self, data: bytes) -> bytes:
-        if self._is_broken or not data:
+        if self.is_broken or not data:
             return b""
         try:
             return self._decompress(data)
         except self._errors:
-            self._is_broken = True
+            self.is_broken = True
             return b""
 
 
@@ -63,6 +70,10 @@ class _Chain:
         for decoder in self._decoders:
             data = decoder.decode(data)
         return data
+
+    @property
+    def is_broken(self) -> bool:
+        return any(decoder.is_broken for decoder in self._decoders)
 
 
 def _gzip() -> ContentDecoder:

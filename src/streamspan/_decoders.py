@@ -17,6 +17,7 @@ DEFAULT_LIMIT = 16 * 2**20
 """Bytes of one event that are held; an image in base64 is one event."""
 
 _BOM = b"\xef\xbb\xbf"
+_MOST_STRAY = 64 * 1024
 _LF, _CR = 10, 13
 
 
@@ -94,7 +95,7 @@ class SSEDecoder:
     stream ends with `data: [DONE]` and one line end. And there is a limit for the size of an event.
     """
 
-    __slots__ = ("_data", "_event", "_id", "_is_too_long", "_limit", "_lines", "_size", "_start")
+    __slots__ = ("_data", "_event", "_id", "_is_too_long", "_limit", "_lines", "_size", "_start", "_stray")
 
     _data: list[bytes]
     _event: str
@@ -104,6 +105,7 @@ class SSEDecoder:
         self._limit = limit
         self._lines = _Lines(limit)
         self._start: bytes | None = b""  # the first bytes, as long as they may be half a byte order mark
+        self._stray = bytearray()
         self._id = ""
         self._clear()
 
@@ -159,6 +161,14 @@ class SSEDecoder:
             self._event = value.decode("utf-8", "replace")
         elif name == b"id" and b"\0" not in value:
             self._id = value.decode("utf-8", "replace")
+        elif name and (self._stray or line.lstrip()[:1] in b"[{") and len(self._stray) + len(line) < _MOST_STRAY:
+            self._stray += line
+
+    def take_stray(self) -> str:
+        """Return the text between the events that looks like JSON: Gemini reports errors without any framing."""
+        stray = self._stray.decode("utf-8", "replace")
+        self._stray.clear()
+        return stray
 
     def _clear(self) -> None:
         self._data = []
@@ -196,15 +206,18 @@ class NDJSONDecoder:
 class TailMarker:
     """Tells at the end of an event stream whether the line `data: <marker>` was among its last bytes.
 
+    With `is_event` it is the line `event: <marker>`, with data after it that are JSON's end.
+
     `feed` is made for the chunk path: it keeps a reference to the piece, and of those before the event that is not
     complete (at most 2,048 bytes of it; an error event of ordinary size is whole in the `tail`) or the last 64 bytes.
     A marker anywhere in the last piece is found, and one in the last 64 bytes whatever the pieces are.
     """
 
-    __slots__ = ("_before", "_last", "_marker")
+    __slots__ = ("_before", "_is_event", "_last", "_marker")
 
-    def __init__(self, marker: str) -> None:
+    def __init__(self, marker: str, *, is_event: bool = False) -> None:
         self._marker = marker.encode()
+        self._is_event = is_event
         self._before = b"\n"  # a stream begins with a line
         self._last = b""
 
@@ -227,5 +240,9 @@ class TailMarker:
         """Tell whether the marker's line was there; an empty marker is never seen."""
         if not self._marker:
             return False
-        line = rb"[\r\n]data: ?" + re.escape(self._marker) + rb"[ \t]*(?:[\r\n]|\Z)"
+        name = re.escape(self._marker)
+        line = (
+            rb"[\r\n]event: ?" + name + rb"[ \t]*[\r\n]+data:[^\r\n]*\}" if self._is_event else rb"[\r\n]data: ?" + name
+        )
+        line += rb"[ \t]*(?:[\r\n]|\Z)"
         return re.search(line, self._before + self._last) is not None

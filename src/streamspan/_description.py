@@ -17,11 +17,13 @@ from opentelemetry.util.types import AnyValue
 
 from streamspan import _semconv as names
 from streamspan._attributes import end_attributes, start_attributes
-from streamspan._content import OutputAssembler, to_json
+from streamspan._config import Config
+from streamspan._content import OutputAssembler, bounded, to_json
 from streamspan._events import Event, ending_events, events_of, exception_attributes
 from streamspan._guard import Guard
 from streamspan._identity import Identity
 from streamspan._records import Attributes, SessionSummary
+from streamspan._redaction import Redactor
 from streamspan._routes import Routes
 from streamspan._session import Session
 from streamspan._summary import ending_of
@@ -29,6 +31,7 @@ from streamspan._summary import ending_of
 Content: TypeAlias = Mapping[str, object]
 """Captured content by attribute name."""
 
+_MARGIN = 1024
 _DEFAULT_EVENT_LIMIT = 128
 """The specification's default, for spans that do not tell theirs."""
 
@@ -169,3 +172,18 @@ def _event_room(span: Span) -> int | None:
     limits = getattr(span, "_limits", None)
     limit = getattr(limits, "max_events", getattr(limits, "max_span_events", _DEFAULT_EVENT_LIMIT))
     return None if limit is None else max(0, limit - len(getattr(span, "events", ())))
+
+
+def finisher(config: Config, redact: Callable[[str], str] | None) -> Callable[[Content], Content]:
+    """Return what redacts and bounds captured content."""
+    own = redact if isinstance(redact, Redactor) else Redactor((), redact) if redact is not None else None
+    built_in = Redactor(config.redactions)
+
+    def finish(content: Content) -> Content:
+        # The application's redaction sees the whole text: a cut could leave half a secret that it does not recognise.
+        # The built-in patterns are of known length, so for them a cut with a margin comes first: a prompt of megabytes
+        # is not searched in the caller's time, and what the cut goes through is dropped.
+        whole = content if own is None else own.apply(content)
+        return bounded(built_in.apply(bounded(whole, config.content_max_bytes + _MARGIN)), config.content_max_bytes)
+
+    return finish

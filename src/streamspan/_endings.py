@@ -64,6 +64,9 @@ _CANCEL_REASONS: dict[Signal, CancelReason] = {
     Signal.EXIT: "exit",
 }
 
+# The caller is done with it, without a word of trouble.
+LET_GO = frozenset({Signal.CLOSED, Signal.DROPPED})
+
 # Noticed long after the fact: such a session ended when it last moved.
 NOTICED_LATE = frozenset({Signal.DROPPED, Signal.EXIT})
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from streamspan import _semconv as names
 from streamspan._failures import message, qualified_name, quotes_content
-from streamspan._records import Attributes, AttributeValue, ChunkRecord, Ending, Retry, Stall, kinds_of
+from streamspan._records import Attributes, AttributeValue, ChunkRecord, Ending, Hop, Retry, Stall, kinds_of
 from streamspan._session import Session
 from streamspan._summary import ending_of
 
@@ -41,6 +41,7 @@ def events_of(
     ends = ending_events(session, exception)
     # The first entry is kept longest.
     vital = ends + _first_token(session) + _stalls(session) + _retries(session)
+    vital += [_hop(hop) for hop in session.hops]
     if room is not None:
         vital = vital[:room]
         budget = min(budget, room - len(vital))
@@ -130,6 +131,10 @@ def _retry(retry: Retry) -> Event:
     elif retry.error_type is not None:
         attributes[names.ERROR_TYPE] = retry.error_type
     return Event(names.EVENT_RETRY, retry.at_ns, attributes)
+
+
+def _hop(hop: Hop) -> Event:
+    return Event(names.EVENT_HOP, hop.at_ns, {names.HOP_NUMBER: hop.number, names.CHUNK_INDEX: hop.chunk_index})
 
 
 def _chunk(record: ChunkRecord) -> Event:

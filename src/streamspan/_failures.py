@@ -6,16 +6,19 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any, cast
 
 from streamspan._guard import Guard
-from streamspan._records import Failure
+from streamspan._records import Failure, ProviderError
 
 # Class names anywhere in the MRO. openai.APITimeoutError is also an APIConnectionError, so this is asked first.
 _TIMEOUTS = frozenset({"TimeoutError", "TimeoutException", "APITimeoutError", "Timeout", "ServerTimeoutError"})
 
 
 _FIRST_ERROR_STATUS = 400
+_GOOGLE_STATUS = re.compile(r"[A-Z]+(_[A-Z]+)*")  # the names of google.rpc.Code
 
 
 def qualified_name(kind: type[BaseException]) -> str:
@@ -48,7 +51,12 @@ def quotes_content(exc: BaseException) -> bool:
 
 def status_code(exc: BaseException) -> int | None:
     """Return the HTTP status that the exception carries, if any."""
-    code = vars(exc).get("status_code")
+    said = vars(exc)
+    code = said.get("status_code")
+    if code is None and "details" in said:  # google-genai's errors, whose `code` is the status
+        code = said.get("code")
+    if code is None:  # httpx, requests and huggingface_hub leave it on the response
+        code = getattr(said.get("response"), "status_code", None)
     return code if type(code) is int else None
 
 
@@ -58,15 +66,41 @@ def _status(exc: BaseException) -> str:
     return str(code) if code is not None and code >= _FIRST_ERROR_STATUS else ""
 
 
-def _provider_code(exc: BaseException) -> str:
-    """Read the provider's word from the body that Stainless SDKs put on their exceptions."""
-    body = vars(exc).get("body")
+def provider_error(body: object) -> ProviderError | None:
+    """Read what a provider says in the body of a refusal; None if it names neither a code nor a type."""
+    if type(body) is list:  # Gemini's array, of which this is the only element
+        body = next(iter(cast("list[object]", body)), None)
     error = _object(_object(body).get("error")) or _object(body)
-    for key in ("code", "type"):
+    status = error.get("status")  # Google's word; its `code` only repeats the HTTP status
+    keys = ("status",) if type(status) is str and _GOOGLE_STATUS.fullmatch(status) else ("code", "type")
+    for key in keys:
         value = error.get(key)
         if type(value) in (str, int) and value != "":
-            return str(value)
-    return ""
+            text = error.get("message")
+            return ProviderError(str(value), text if type(text) is str else "")
+    return None
+
+
+def _provider_code(exc: BaseException) -> str:
+    """Read the provider's word from what SDKs put on their exceptions: `body` (Stainless; Mistral's is text) or `details`."""
+    said = vars(exc)
+    body = said.get("body") or said.get("details")
+    error = provider_error(_decoded(body) if type(body) is str else body)
+    return _aws_code(exc) if error is None else error.type
+
+
+def _aws_code(exc: BaseException) -> str:
+    """Read the code of botocore's `ClientError`, which has the parsed response."""
+    code = _object(_object(vars(exc).get("response")).get("Error")).get("Code")
+    return code if type(code) is str else ""
+
+
+def _decoded(text: str) -> object:
+    try:
+        found: object = json.loads(text)
+    except ValueError:
+        return None
+    return found
 
 
 def _object(value: object) -> dict[str, Any]:

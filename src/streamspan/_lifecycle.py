@@ -22,12 +22,40 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 from types import FrameType
+from typing import Protocol
 
 from streamspan._endings import Signal
 from streamspan._guard import Guard
 from streamspan._session import Session
 
 _SIGNAL_SECONDS = 2.5  # the providers' own bound is 2 seconds
+
+
+class Counting(Protocol):
+    """Who has counted what is open."""
+
+    def forgotten(self) -> None:
+        """Take back what was counted."""
+
+
+class Watched(Protocol):
+    """What can be open, and has to end: a session, or the connection that carries some."""
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether it has ended."""
+        ...
+
+    def stopped(self, signal: Signal) -> None:
+        """End it for a reason that lies outside of it."""
+
+    def forget(self) -> None:
+        """End it without telling anybody."""
+
+    @property
+    def observer(self) -> Counting:
+        """Who has counted it."""
+        ...
 
 
 class Lifecycle:
@@ -42,7 +70,7 @@ class Lifecycle:
     def __init__(self, guard: Guard, flush: Callable[[bool], None]) -> None:
         self._guard = guard
         self._flush = flush
-        self._open: dict[int, Session] = {}
+        self._open: dict[int, Watched] = {}
         self._later: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
         self._busy: deque[None] = deque()
         os.register_at_fork(after_in_child=self._after_fork_in_child)
@@ -65,9 +93,9 @@ class Lifecycle:
 
     def sessions(self) -> list[Session]:
         """Return the open sessions, oldest first."""
-        return list(self._open.values())
+        return [each for each in self._open.values() if isinstance(each, Session)]
 
-    def opened(self, session: Session) -> None:
+    def opened(self, session: Watched) -> None:
         """Take note of a session; the first of several moves the exit hook to the front."""
         if not self._open:
             # Exit hooks run last in, first out: ours must run before that of a provider that was set meanwhile.
@@ -75,11 +103,11 @@ class Lifecycle:
             atexit.register(self._at_exit)
         self._open[id(session)] = session
 
-    def closed(self, session: Session) -> None:
+    def closed(self, session: Watched) -> None:
         """Forget a session that has ended."""
         self._open.pop(id(session), None)
 
-    def dropped(self, session: Session) -> None:
+    def dropped(self, session: Watched) -> None:
         """Take a session whose stream was garbage-collected; safe in a finalizer."""
         if not session.is_ended and not sys.is_finalizing():
             self._do_later(partial(session.stopped, Signal.DROPPED))
@@ -114,7 +142,7 @@ class Lifecycle:
         if self._open:
             gc.collect()  # a stream in a reference cycle is dropped, not open
         self.drain()
-        for session in self.sessions():
+        for session in list(self._open.values()):  # a connection stands before its turns
             self._guard.call(session.stopped, Signal.EXIT)
 
     def _at_exit(self) -> None:
@@ -137,7 +165,7 @@ class Lifecycle:
     # --- fork ----------------------------------------------------------------------------------------------------
 
     def _after_fork_in_child(self) -> None:
-        inherited = self.sessions()
+        inherited = list(self._open.values())
         self._open = {}
         self._later = queue.SimpleQueue()
         self._busy = deque()

@@ -18,15 +18,23 @@ from typing import Any, cast
 
 from opentelemetry import context as otel_context
 
+from streamspan._cancellation import current_task
 from streamspan._guard import Guard
 from streamspan._lifecycle import Lifecycle
 from streamspan._session import Session
 from streamspan.providers import Endpoint, Provider
 
 _EXTENSION = "streamspan"  # key in Response.extensions, a plain dict in every httpx and httpx2
-_SUPPRESSED = ("suppress_instrumentation", "suppress_language_model_instrumentation")
+# The plain name is the older one. The other has a random part, made when OpenTelemetry is imported: it is what its
+# exporters set, and OpenInference's `suppress_tracing`. The third one is OpenLLMetry's.
+_SUPPRESSED = (
+    "suppress_instrumentation",
+    getattr(otel_context, "_SUPPRESS_INSTRUMENTATION_KEY", "suppress_instrumentation"),
+    "suppress_language_model_instrumentation",
+)
 
 _current: ContextVar[Call | None] = ContextVar("streamspan_call", default=None)
+_undecided: ContextVar[bool] = ContextVar("streamspan_undecided", default=False)
 
 
 class Call:
@@ -43,6 +51,7 @@ class Call:
     __slots__ = (
         "_ambient",
         "_answer",
+        "_maker",
         "_owners",
         "_token",
         "context",
@@ -77,6 +86,8 @@ class Call:
         """Tells an item that only we asked for, and that the caller must not see."""
         # An exception that was being handled when the call was made is not the caller's reason to close the stream.
         self._ambient = id(sys.exc_info()[1])
+        task = current_task()
+        self._maker = None if task is None else weakref.ref(task)
         self._owners: list[weakref.ref[Any]] = []
         self._answer: weakref.ref[Any] | None = None
 
@@ -84,12 +95,20 @@ class Call:
         """Remember the objects through which the caller holds the stream."""
         self._owners.extend(weakref.ref(owner) for owner in owners)
 
+    def disowned(self) -> None:
+        """Forget the objects through which the caller held the stream: others take their place."""
+        self._owners.clear()
+
     def is_dropped(self) -> bool:
         """Tell whether the caller can no longer reach the stream: one of its objects is gone already.
 
         Weak references are cleared before finalizers run, so a close that a finalizer makes is told from the caller's.
         """
         return any(owner() is None for owner in self._owners)
+
+    def maker(self) -> asyncio.Task[Any] | None:
+        """Return the task that made the call; it may have others read for it (`asyncio.wait_for` up to Python 3.11)."""
+        return None if self._maker is None else self._maker()
 
     def answered_by(self, response: object) -> None:
         """Remember the HTTP response that accepted the call, without keeping it."""
@@ -108,6 +127,8 @@ class Call:
     def cause_of_closing(self) -> BaseException | None:
         """Return the exception that is leaving the caller's code now, if that is why the stream is being closed."""
         exc = sys.exc_info()[1]
+        while isinstance(exc, GeneratorExit):  # the SDK's way to close a generator: why, is what it came from
+            exc = exc.__context__
         return None if exc is None or id(exc) == self._ambient else exc
 
     def request_id(self, headers: Any) -> str | None:
@@ -157,6 +178,26 @@ class Sending(Active):
         if is_left := super().left():  # else there is nothing to undo, and `detach` would log an error
             otel_context.detach(self._context_token)
         return is_left
+
+
+class Undecided:
+    """Is current while a request is sent that may turn out to be a call: the layers below leave it to the one above."""
+
+    __slots__ = ("_token",)
+
+    def __enter__(self) -> None:
+        self._token: Token[bool] = _undecided.set(True)
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        try:
+            _undecided.reset(self._token)
+        except ValueError:  # as in `Active`
+            return
+
+
+def is_undecided() -> bool:
+    """Tell whether a layer above is finding out whether this is a call."""
+    return _undecided.get()
 
 
 def current_call() -> Call | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -43,6 +43,13 @@ class _Applied:
     original: Any
     replacement: Any
 
+    def restored(self) -> bool:
+        """Put the original back; return False where somebody has patched on top."""
+        if self.parent.__dict__.get(self.attribute) is not self.replacement:
+            return False
+        setattr(self.parent, self.attribute, self.original)
+        return True
+
 
 class Patches:
     """The patches of one integration, with their states for `doctor`."""
@@ -51,7 +58,7 @@ class Patches:
         self.patches = tuple(patches)
         self.is_active = False
         self.missing: list[Patch] = []
-        self._applied: dict[Patch, _Applied] = {}
+        self._applied: dict[Patch, list[_Applied]] = {}
         self._hooked: set[str] = set()
 
     def apply(self) -> None:
@@ -67,9 +74,11 @@ class Patches:
     def undo(self) -> None:
         """Restore every original; a patch that somebody has patched over stays in place and does nothing."""
         self.is_active = False
-        for patch, applied in list(self._applied.items()):
-            if applied.parent.__dict__.get(applied.attribute) is applied.replacement:
-                setattr(applied.parent, applied.attribute, applied.original)
+        for patch, places in list(self._applied.items()):
+            left = [place for place in places if not place.restored()]
+            if left:
+                self._applied[patch] = left
+            else:
                 del self._applied[patch]
 
     def is_applied(self, patch: Patch) -> bool:
@@ -100,9 +109,12 @@ class Patches:
             return
         if attribute not in parent.__dict__:
             parent = next((base for base in getattr(parent, "__mro__", ()) if attribute in base.__dict__), parent)
-        replacement = wrapt.FunctionWrapper(original, self._switchable(patch.wrapper))
-        setattr(parent, attribute, replacement)
-        self._applied[patch] = _Applied(parent, attribute, original, replacement)
+        places: list[_Applied] = []
+        for owner, found in [(parent, original), *_copies(parent, attribute, original)]:
+            replacement = wrapt.FunctionWrapper(found, self._switchable(patch.wrapper))
+            setattr(owner, attribute, replacement)
+            places.append(_Applied(owner, attribute, found, replacement))
+        self._applied[patch] = places
 
     def _switchable(self, wrapper: Wrapper) -> Wrapper:
         def switchable(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -111,3 +123,25 @@ class Patches:
             return wrapper(wrapped, instance, args, kwargs)
 
         return switchable
+
+
+def _copies(parent: Any, attribute: str, original: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield subclasses that have the original, or a wrapper around it, as their own, and that.
+
+    Who patches `OpenAI.request` before us (OpenInference does) puts the base class's function, wrapped, into the
+    subclass: calls would go past the patch of the base class.
+    """
+    pending = _subclasses(parent)
+    while pending:
+        owner = pending.pop()
+        pending.extend(_subclasses(owner))
+        found = owner.__dict__.get(attribute)
+        inner = found
+        while inner is not None and inner is not original:
+            inner = getattr(inner, "__wrapped__", None)
+        if inner is original:
+            yield owner, found
+
+
+def _subclasses(parent: Any) -> list[Any]:
+    return type.__subclasses__(parent) if isinstance(parent, type) else []

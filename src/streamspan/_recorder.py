@@ -11,6 +11,7 @@ With `_description` and `_metrics` the only place that touches OpenTelemetry's s
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from opentelemetry._logs import Logger
 from opentelemetry.context import Context, get_current
@@ -22,24 +23,25 @@ from opentelemetry.trace import (
     Tracer,
     format_span_id,
     format_trace_id,
+    get_current_span,
     set_span_in_context,
 )
 
 from streamspan import _console
-from streamspan._attributes import metric_attributes, span_name, start_attributes, with_response_model
+from streamspan._attributes import end_attributes, metric_attributes, span_name, start_attributes, with_response_model
 from streamspan._config import Config, environment
-from streamspan._content import bounded
-from streamspan._description import Content, Describer
+from streamspan._connection_span import ConnectionSpan
+from streamspan._description import Describer, finisher
+from streamspan._double_span import as_outer, outer_inference, own_attributes, publish
 from streamspan._guard import Guard
 from streamspan._identity import Identity, current_identity
 from streamspan._metrics import Gaps, Instruments
 from streamspan._records import Attributes, Request, SessionSummary
-from streamspan._redaction import Redactor, scrub_secrets
+from streamspan._redaction import scrub_secrets
 from streamspan._routes import routes_of
 from streamspan._session import Session
 from streamspan._summary import ending_of, pace, summarize
 
-_MARGIN = 1024
 _NOT_SHOWN = "[not shown: it could not be checked for secrets]"
 
 
@@ -84,7 +86,7 @@ class Recorder:
             ),
             chunk_events=config.chunk_events,
             scrub=self._scrub,
-            finish_content=_finisher(config, redact),
+            finish_content=finisher(config, redact),
             guard=self.guard,
         )
 
@@ -93,16 +95,34 @@ class Recorder:
         self._tracer = tracer
         self._describer.use(logger)
 
-    def start(self, request: Request, started_unix_ns: int) -> SessionTelemetry:
-        """Start the span of a call, as a child of what is current now, and count it if it is a stream."""
+    def start(self, request: Request, started_unix_ns: int) -> SessionTelemetry | InnerTelemetry:
+        """Start the span of a call, as a child of what is current now, and count it if it is a stream.
+
+        If another instrumentation is recording this very call, there is no second span: what is known is added to its.
+        """
         identity = self.guard.call(self._identity)
         parent = get_current()
+        outer = self.guard.call(outer_inference, parent, request)
+        if outer is not None:
+            return InnerTelemetry(self, outer, identity, parent)
         span = self.guard.call(self._start_span, request, identity, parent, started_unix_ns)
         context = parent if span is None else set_span_in_context(span, parent)
+        context = self.guard.call(as_outer, context) or context
         telemetry = SessionTelemetry(self, request, identity, INVALID_SPAN if span is None else span, context)
         if request.is_stream:
             telemetry.counter = self.guard.call(self.instruments.opened, telemetry.attributes, context)
         return telemetry
+
+    def connecting(self, request: Request, started_unix_ns: int) -> ConnectionSpan:
+        """Start the span of a connection, as a child of what is current now."""
+        return ConnectionSpan(
+            self._tracer,
+            request,
+            self.guard.call(self._identity),
+            started_unix_ns=started_unix_ns,
+            scrub=self._scrub,
+            guard=self.guard,
+        )
 
     def _start_span(self, request: Request, identity: Identity | None, parent: Context, started_unix_ns: int) -> Span:
         return self._tracer.start_span(
@@ -144,24 +164,14 @@ class Recorder:
             )
         span.end(session.unix_ns(ending_of(session).at_ns))
         self.guard.call(self.instruments.finished, summary, attributes, context, error_type=error_type)
+        self.report(session, summary)
+
+    def report(self, session: Session, summary: SessionSummary) -> None:
+        """Tell the application of a session that has ended, and the console."""
         if self._on_session_end is not None and not self._callback_guard.is_off:
             self._callback_guard.call(self._on_session_end, summary)
         if self._config.console and summary.is_stream:
             self.guard.call(_console.show, summary, pace(session))
-
-
-def _finisher(config: Config, redact: Callable[[str], str] | None) -> Callable[[Content], Content]:
-    own = redact if isinstance(redact, Redactor) else Redactor((), redact) if redact is not None else None
-    built_in = Redactor(config.redactions)
-
-    def finish(content: Content) -> Content:
-        # The application's redaction sees the whole text: a cut could leave half a secret that it does not recognise.
-        # The built-in patterns are of known length, so for them a cut with a margin comes first: a prompt of megabytes
-        # is not searched in the caller's time, and what the cut goes through is dropped.
-        whole = content if own is None else own.apply(content)
-        return bounded(built_in.apply(bounded(whole, config.content_max_bytes + _MARGIN)), config.content_max_bytes)
-
-    return finish
 
 
 class SessionTelemetry:
@@ -242,3 +252,36 @@ class SessionTelemetry:
             self._gaps.session = None  # the session refers to this object: without the cycle both go at once
         if self.counter is not None:
             self._recorder.guard.call(self.counter.add, -1, self.attributes, self.context)
+
+
+class InnerTelemetry:
+    """What is told of a session whose span another instrumentation makes; the session's observer."""
+
+    __slots__ = ("_identity", "_outer", "_recorder", "chunk", "context")
+
+    is_recording = False
+    """No events and no content: they are the business of whose span it is."""
+
+    def __init__(self, recorder: Recorder, outer: Any, identity: Identity | None, context: Context) -> None:
+        self._recorder = recorder
+        self._outer = outer
+        self._identity = identity
+        self.context = context
+        self.chunk: Callable[[int], object] | None = None
+
+    def follow(self, session: Session) -> None:
+        """Need nothing of the session before it ends."""
+
+    def ended(self, session: Session) -> None:
+        """Add to the other one's span, and tell the application."""
+        recorder, span = self._recorder, get_current_span(self.context)
+        summary = recorder.summarize(session, span, self._identity)
+        attributes = end_attributes(summary, session.attributes, None)
+        recorder.guard.call(publish, self._outer, attributes)
+        # genai-anthropic 1.3b0 puts another dictionary in the place of the one that it let us publish into: what only we
+        # know goes on the span itself.
+        recorder.guard.call(span.set_attributes, own_attributes(attributes))
+        recorder.report(session, summary)
+
+    def forgotten(self) -> None:
+        """Have nothing to take back."""

@@ -32,13 +32,14 @@ class ToolCallDelta:
     """A piece of a tool call.
 
     The session joins the pieces: by `index` where the provider sends one, else by `id`, else to the last call of
-    the choice.
+    the choice, unless the piece `begins` a call.
     """
 
     index: int | None = None
     id: str = ""
     name: str = ""
     arguments: str = ""
+    begins: bool = False
 
 
 @dataclass(slots=True)
@@ -65,13 +66,18 @@ class Delta:
         media: bits of `AUDIO` and `IMAGE` for binary output.
         finish_reason: the provider's word for why the choice ended; empty when it did not say.
         usage: token counts by the conventions' suffix (`input_tokens`, `output_tokens`, `cache_read.input_tokens`,
-            `reasoning.output_tokens` …); cumulative, the last value of each counts.
+            `reasoning.output_tokens` …); cumulative, the last value of each counts. Who counts input without what came
+            from a cache or went into one says `uncached.input_tokens`, who counts output without reasoning says
+            `answer.output_tokens`, and the session adds them up.
         response_id, response_model: as sent; the first that is not empty counts.
         attributes: further response attributes, by their full names.
         is_terminal: the wire format's terminal marker was in this chunk.
         error: the failure that the chunk reports.
         others: what it said of further choices.
         is_summary: `reasoning` is a summary, not what the reasoning tokens were spent on.
+        is_interrupted: the provider broke the answer off because the caller spoke up or asked for it; its finish
+            reason is no end marker then.
+        reason_ends: the finish reason is an end marker as well; not where another one has to follow it.
     """
 
     text: str = ""
@@ -89,6 +95,8 @@ class Delta:
     error: ProviderError | None = None
     others: Sequence[Delta] = ()
     is_summary: bool = False
+    is_interrupted: bool = False
+    reason_ends: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +140,17 @@ class Retry:
     """Seconds from the failure to the next attempt."""
     status_code: int | None = None
     error_type: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """A further request of the same call: what came before it was not the whole answer."""
+
+    number: int
+    """1 for the first further request."""
+    chunk_index: int
+    """Index of the chunk that comes next."""
+    at_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +202,29 @@ class Failure:
     is_from_provider: bool = False
     """The type is the provider's own word, not a status or an exception's name."""
     exception: BaseException | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionSummary:
+    """A WebSocket connection that is over.
+
+    Args:
+        session_id: the provider's id of it, or one that was made for it.
+        ended_unix_ns: wall clock of its end.
+        connect_time: seconds that opening it took; None if it was never open.
+        turn_count: turns that it carried.
+        interruption_count: of those, how many the provider broke off because the caller spoke up.
+        close_code: of the close frame; None without one.
+        failure: why it could not be opened, or broke; None if it ended in peace.
+    """
+
+    session_id: str
+    ended_unix_ns: int
+    connect_time: float | None
+    turn_count: int
+    interruption_count: int
+    close_code: int | None
+    failure: Failure | None
 
 
 @dataclass(frozen=True, slots=True)

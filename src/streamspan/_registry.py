@@ -4,17 +4,45 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, entry_points, version
+from typing import TypeAlias
 
 from streamspan._config import Config, ConfigError
 from streamspan._guard import Guard
-from streamspan.integrations import Integration, httpx, stainless
+from streamspan._patching import Patch
+from streamspan._sessions import Sessions
+from streamspan.integrations import (
+    Integration,
+    aiohttp,
+    anthropic_tracing,
+    botocore,
+    generators,
+    google_genai,
+    httpx,
+    huggingface_hub,
+    langchain,
+    mistralai,
+    requests,
+    stainless,
+    together,
+    websockets,
+)
 from streamspan.providers import Provider
+from streamspan.providers.anthropic import ANTHROPIC
+from streamspan.providers.bedrock import BEDROCK
+from streamspan.providers.cohere import COHERE
+from streamspan.providers.gemini import GEMINI
+from streamspan.providers.mistral import MISTRAL
+from streamspan.providers.ollama import OLLAMA
 from streamspan.providers.openai import OPENAI
 
 _logger = logging.getLogger("streamspan")
+
+_Patches: TypeAlias = Callable[[Sessions, Guard], list[Patch]]
+_RawPatches: TypeAlias = Callable[[Callable[[], Iterable[Provider]], Sessions, Guard], list[Patch]]
 
 _OPENAI_SDK = stainless.Sdk(
     name="openai",
@@ -27,12 +55,83 @@ _OPENAI_SDK = stainless.Sdk(
     },
 )
 
+_ANTHROPIC_SDK = stainless.Sdk(
+    name="anthropic",
+    provider=ANTHROPIC,
+    clients={
+        "AnthropicBedrock": "aws.bedrock",
+        "AsyncAnthropicBedrock": "aws.bedrock",
+        "AnthropicBedrockMantle": "aws.bedrock",
+        "AsyncAnthropicBedrockMantle": "aws.bedrock",
+        "AnthropicVertex": "gcp.vertex_ai",
+        "AsyncAnthropicVertex": "gcp.vertex_ai",
+        "AnthropicFoundry": "azure.ai.inference",
+        "AsyncAnthropicFoundry": "azure.ai.inference",
+    },
+)
+
+_GROQ_SDK = stainless.Sdk(name="groq", provider=OPENAI, clients={"Groq": "groq", "AsyncGroq": "groq"})
+
+PROVIDERS: tuple[Provider, ...] = (BEDROCK, ANTHROPIC, GEMINI, COHERE, OLLAMA, OPENAI, MISTRAL)
+"""Every wire format that a request without an SDK may speak; where two fit, the first."""
+
+
+def all_providers() -> tuple[Provider, ...]:
+    """Return every provider, those of third parties last."""
+    return (*PROVIDERS, *third_party_providers().values())
+
+
+def _raw(name: str, oldest: str, patches: _RawPatches, helper_patches: _Patches) -> Integration:
+    return Integration(name, name, oldest, partial(patches, all_providers), helper_patches=helper_patches)
+
+
 INTEGRATIONS: tuple[Integration, ...] = (
-    Integration("openai", "openai", "1.66", partial(stainless.patches, _OPENAI_SDK), helpers=("httpx", "httpx2")),
-    Integration("httpx", "httpx", "0.23", partial(httpx.patches, "httpx")),
-    Integration("httpx2", "httpx2", "2.0", partial(httpx.patches, "httpx2")),
+    # First, so that the SDKs' claims to a connection come before it: what is patched last is called first.
+    Integration("websockets", "websockets", "13.0", partial(websockets.patches, websockets.RAW)),
+    Integration(
+        "openai",
+        "openai",
+        "1.66",
+        together(partial(stainless.patches, _OPENAI_SDK), partial(websockets.patches, websockets.OPENAI)),
+        helpers=("httpx", "httpx2"),
+    ),
+    Integration(
+        "anthropic",
+        "anthropic",
+        "0.49",
+        partial(anthropic_tracing.patches, _ANTHROPIC_SDK),
+        helpers=("httpx", "httpx2"),
+    ),
+    Integration(
+        "google_genai",
+        "google-genai",
+        "1.56",
+        together(google_genai.patches, partial(websockets.patches, websockets.GOOGLE)),
+        helpers=("httpx", "httpx2", "aiohttp", "requests"),
+    ),
+    Integration("langchain", "langchain-core", "0.3", langchain.patches),
+    Integration("groq", "groq", "0.13", partial(stainless.patches, _GROQ_SDK), helpers=("httpx",)),
+    Integration("mistralai", "mistralai", "1.5", mistralai.patches, helpers=("httpx", "httpx2")),
+    Integration("cohere", "cohere", "5.17", generators.cohere_patches, helpers=("httpx",)),
+    Integration("ollama", "ollama", "0.4", generators.ollama_patches, helpers=("httpx",)),
+    Integration(
+        "huggingface_hub",
+        "huggingface-hub",
+        "1.0",
+        huggingface_hub.patches,
+        helpers=("httpx",),
+    ),
+    Integration("bedrock", "botocore", "1.34.116", botocore.patches),
+    _raw("httpx", "0.23", partial(httpx.patches, "httpx"), partial(httpx.helper_patches, "httpx")),
+    _raw("httpx2", "2.0", partial(httpx.patches, "httpx2"), partial(httpx.helper_patches, "httpx2")),
+    _raw("requests", "2.28", requests.patches, requests.helper_patches),
+    _raw("aiohttp", "3.9", aiohttp.patches, aiohttp.helper_patches),
 )
 """Every integration, by the order in which they are listed."""
+
+
+TRANSPORTS = frozenset({"httpx", "httpx2", "requests", "aiohttp", "websockets"})
+"""Libraries that carry models' streams among other things: who else instruments them records HTTP, no models."""
 
 
 def known_names() -> list[str]:
@@ -71,7 +170,8 @@ def selected(config: Config, libraries: Iterable[str] | None) -> list[Integratio
     names = [name for name in wanted if name not in excluded]
     # A library left out by name is still patched where another one needs it: it then only adds to that one's calls.
     helpers = {helper for name in names for helper in known[name].helpers}
-    return [known[name] for name in known if name in names or name in helpers]
+    below = {name: replace(known[name], patches=known[name].helper_patches or known[name].patches) for name in helpers}
+    return [known[name] if name in names else below[name] for name in known if name in names or name in helpers]
 
 
 def _warned(names: Iterable[str], known: Iterable[str], variable: str) -> list[str]:

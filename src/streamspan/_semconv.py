@@ -36,6 +36,8 @@ ERROR_TYPE = "error.type"
 HTTP_RESEND_COUNT = "http.request.resend_count"
 HTTP_STATUS_CODE = "http.response.status_code"
 USER_ID = "user.id"
+REALTIME_SESSION_ID = "gen_ai.realtime_session.id"
+"""Only proposed (semantic-conventions-genai #394), as is the operation `realtime_inference`."""
 EXCEPTION_TYPE = "exception.type"
 EXCEPTION_MESSAGE = "exception.message"
 EXCEPTION_STACKTRACE = "exception.stacktrace"
@@ -67,12 +69,31 @@ OUTPUT_RATE = "streamspan.output_rate"
 CHARACTER_RATE = "streamspan.character_rate"
 RETRY_DELAY = "streamspan.retry.delay"
 
+# --- runs of a framework ---------------------------------------------------------------------------------------------
+
+RUN_ID = "streamspan.langchain.run_id"
+PARENT_RUN_ID = "streamspan.langchain.parent_run_id"
+RUN_NAME = "streamspan.langchain.run_name"
+RUN_TAGS = "streamspan.langchain.tags"
+
+# --- connections -----------------------------------------------------------------------------------------------------
+
+REALTIME_SESSION = "realtime_session"
+"""The operation of a connection's span."""
+CONNECT_TIME = "streamspan.connect_time"
+TURN_COUNT = "streamspan.turn.count"
+INTERRUPTION_COUNT = "streamspan.interruption.count"
+CLOSE_CODE = "streamspan.close_code"
+HOP_COUNT = "streamspan.hop.count"
+HOP_NUMBER = "streamspan.hop.number"
+
 # --- events ----------------------------------------------------------------------------------------------------------
 
 EVENT_FIRST_TOKEN = "streamspan.first_token"  # noqa: S105
 EVENT_CHUNK = "streamspan.chunk"
 EVENT_STALL = "streamspan.stall"
 EVENT_RETRY = "streamspan.retry"
+EVENT_HOP = "streamspan.hop"
 EVENT_CANCELLED = "streamspan.cancelled"
 EVENT_EXCEPTION = "exception"
 """The span event; as a log event the same thing is called `EVENT_EXCEPTION_LOG`."""

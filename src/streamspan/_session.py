@@ -23,7 +23,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Protocol, cast
 
 from streamspan._answer import OutputSink
-from streamspan._endings import BEFORE_CHUNKS, ENDINGS, NOTICED_LATE, UNFINISHED, Signal, State, ending
+from streamspan._endings import BEFORE_CHUNKS, ENDINGS, LET_GO, NOTICED_LATE, UNFINISHED, Signal, State, ending
 from streamspan._records import TEXT, Delta, Ending, Failure, ProviderError, Request
 from streamspan._timeline import Timeline
 
@@ -52,8 +52,7 @@ class Session(Timeline):
         request: what was asked.
         clock: monotonic nanoseconds.
         observer: who listens.
-        read: pure reader of a chunk, to one `Delta` or to several where a chunk is a piece of the wire. A fault in it
-            must be fenced by the caller.
+        read: pure and fenced reader of a chunk, to one `Delta` or to several where a chunk is a piece of the wire.
         started_unix_ns: wall clock of the call.
         stall_ns, chunk_budget, has_finish_reasons, output, text_of: as `Timeline` and `Answer`.
         marker_is_reliable: whether a stream without its terminal marker was cut short. If not, the end of the stream
@@ -65,25 +64,10 @@ class Session(Timeline):
     """
 
     __slots__ = (
-        "__weakref__",
-        "_arrived_at",
-        "_carried_wait_ns",
-        "_claim_token",
-        "_has_returned",
-        "_marker_is_reliable",
-        "_pending",
-        "_pulled_at",
-        "ending",
-        "fault",
-        "is_accepted",
-        "is_ended",
-        "last_words",
-        "observer",
-        "read",
-        "reader",
-        "state",
-        "was_done",
-    )
+        "__weakref__", "_arrived_at", "_carried_wait_ns", "_claim_token", "_has_returned", "_marker_is_reliable",
+        "_pending", "_pulled_at", "ending", "fault", "is_accepted", "is_ended", "last_words", "observer", "read",
+        "reader", "state", "was_done",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -124,6 +108,10 @@ class Session(Timeline):
         self.reader, self._has_returned, self.is_accepted = 0, False, False
         self._pending, self._carried_wait_ns = _NOTHING, 0
 
+    def backdate(self, at_ns: int) -> None:
+        """Begin earlier: what the answer is to was over before it was known that there would be one."""
+        self.started_at = self._pulled_at = self._arrived_at = at_ns
+
     def headers(self, status_code: int | None, request_id: str | None) -> None:
         """The response headers have arrived."""
         if not self.is_accepted:
@@ -160,6 +148,11 @@ class Session(Timeline):
         self._pending = chunk
         self.reader = 0
 
+    def parsed(self, chunk: Any) -> None:
+        """Take what the SDK has made of what arrived last; None if it made nothing of it, and the caller gets nothing."""
+        if self._pending is not _NOTHING:
+            self._pending = _NOTHING if chunk is None else chunk
+
     def settle(self) -> None:
         """Read the chunk that arrived last, if that is still to do."""
         chunk, self._pending = self._pending, _NOTHING
@@ -183,8 +176,8 @@ class Session(Timeline):
         # A piece of the wire: any number of events. Where there is none (keep-alive, half an event), the wait goes on.
         self._carried_wait_ns = wait
         for each in cast("Iterable[Delta]", delta):
-            wait, self._carried_wait_ns = self._carried_wait_ns, 0
-            self.take_chunk(each, at_ns, wait)
+            self.take_chunk(each, at_ns, self._carried_wait_ns)
+            self._carried_wait_ns = 0
 
     def leftover(self, rest: Any) -> None:
         """Read what the reader still holds when the stream is over; it arrived with the last piece."""
@@ -228,6 +221,12 @@ class Session(Timeline):
         if not self.is_ended:
             self.state = State.FAULTED
 
+    def another(self, *, counts_anew: bool) -> None:
+        """A further request of the same call is on its way: what looked like the end of the answer was none."""
+        super().another(counts_anew=counts_anew)
+        if self.state is State.FINISHED:
+            self.state = State.STREAMING
+
     def exhausted(self) -> None:
         """The stream has nothing more to give and raised nothing."""
         self._end(Signal.EXHAUSTED)
@@ -265,8 +264,10 @@ class Session(Timeline):
             self._conclude(signal, now, failure, cause)
 
     def _conclude(self, signal: Signal, now: int, failure: Failure | None, cause: str | None) -> None:
-        if signal is Signal.EXHAUSTED and self._is_whole():
-            self.marked()
+        if signal is Signal.EXHAUSTED and (not self._marker_is_reliable or (self.was_done and self.was_done())):
+            self.marked()  # the end is the marker, or the marker was where only the byte tap could see it
+        if signal in LET_GO and self.is_answered:
+            self.marked()  # a reader that has the whole answer does not wait for Anthropic's `message_stop` (LiteLLM)
         at_ns = (self.last_chunk_at or self.headers_at or self.started_at) if signal in NOTICED_LATE else now
         self._close_the_books(at_ns)
         outcome = ENDINGS[self.state, signal]
@@ -275,10 +276,6 @@ class Session(Timeline):
         self.observer.ended(self)
         # Its traceback holds the frames that hold the stream: kept, it would keep the connection until a collection.
         self.ending = self.ending._replace(exception=None)
-
-    def _is_whole(self) -> bool:
-        """Tell whether the end of the stream is its marker, or the marker was where only the byte tap could see it."""
-        return not self._marker_is_reliable or (self.was_done is not None and self.was_done())
 
     def _close_the_books(self, at_ns: int) -> None:
         """Give the time since the last chunk to whom it belongs."""

@@ -27,11 +27,7 @@ def tell(call: Call, exc: BaseException) -> None:
     if isinstance(exc, StopIteration | StopAsyncIteration):
         session.exhausted()
     elif isinstance(exc, asyncio.CancelledError):
-        if is_timeout(exc):
-            # The exception that is raised in the end is the timeout's, not this one.
-            session.failed(Failure(qualified_name(TimeoutError), "a deadline of the caller passed", is_timeout=True))
-        else:
-            session.stopped(Signal.TASK_CANCELLED)
+        told_cancelled(call, is_timeout=is_timeout(exc) or is_timeout(exc, call.maker()))
     elif isinstance(exc, KeyboardInterrupt | SystemExit):
         session.stopped(Signal.INTERRUPTED)
     elif isinstance(exc, GeneratorExit):
@@ -43,6 +39,16 @@ def tell(call: Call, exc: BaseException) -> None:
         session.stopped(Signal.TASK_CANCELLED)
     else:
         session.stopped(Signal.INTERRUPTED)
+
+
+def told_cancelled(call: Call, *, is_timeout: bool) -> None:
+    """Tell the session that its task was cancelled: by a deadline, or by somebody who wanted it to end."""
+    if is_timeout:
+        # The exception that is raised in the end is the timeout's, not this one.
+        failure = Failure(qualified_name(TimeoutError), "a deadline of the caller passed", is_timeout=True)
+        call.session.failed(failure)
+    else:
+        call.session.stopped(Signal.TASK_CANCELLED)
 
 
 def _failed(call: Call, failure: Failure) -> None:
@@ -78,7 +84,7 @@ def told_closed(call: Call) -> None:
 class _Tap:
     """What both colours share: finding the call at the first read, and the fences around what is ours."""
 
-    __slots__ = ("_call", "_find", "_hides", "_items", "_session")
+    __slots__ = ("__weakref__", "_call", "_find", "_hides", "_items", "_session")
 
     def __init__(self, items: Any, find: Callable[[], Call | None]) -> None:
         self._items = items
@@ -94,6 +100,8 @@ class _Tap:
         if call is None:
             return
         call.is_parsed = True
+        # An SDK may keep it in an object that was made long after the call (a raw response that is parsed later).
+        call.owned_by(self)
         self._call = call
         self._session = call.session
         self._hides = call.hides
@@ -107,6 +115,23 @@ class _Tap:
         call = self._call
         if call is not None:
             call.guard.call(tell, call, exc)
+
+    def _is_being_read(self) -> bool:
+        return self._session is not None and bool(self._session.reader)
+
+    def _tell_closed(self, is_refused: bool = False) -> None:
+        """Tell of a close, unless it was refused: a generator that is running cannot be closed."""
+        if not is_refused:
+            self._tell(GeneratorExit())
+
+    def _tell_thrown(self, thrown: object, exc: BaseException) -> None:
+        """Tell what comes out when the caller throws something in: its own exception is no failure of the model's."""
+        call = self._call
+        is_its_own = exc is thrown or (isinstance(thrown, type) and isinstance(exc, thrown))
+        if call is not None and is_its_own and isinstance(exc, Exception) and not isinstance(exc, StopIteration):
+            call.guard.call(call.session.closed, qualified_name(type(exc)))
+        else:
+            self._tell(exc)
 
     def _is_hidden(self, item: Any) -> bool:
         call = self._call
@@ -162,17 +187,20 @@ class Items(_Tap, Generator[T, Any, Any]):
         try:
             return self._items.throw(*args)  # type: ignore[no-any-return]
         except BaseException as exc:
-            self._tell(exc)
+            self._tell_thrown(args[0] if args else None, exc)
             raise
 
     def close(self) -> None:
         """Close the SDK's generator; what it closes in turn has told the session already."""
         close = getattr(self._items, "close", None)  # a plain iterator has none
+        is_read = self._is_being_read()
         try:
             if close is not None:
                 close()
-        finally:
-            self._tell(GeneratorExit())
+        except BaseException as exc:
+            self._tell_closed(is_read and isinstance(exc, ValueError))
+            raise
+        self._tell_closed()
 
 
 class AsyncItems(_Tap, AsyncGenerator[T, Any]):
@@ -213,14 +241,17 @@ class AsyncItems(_Tap, AsyncGenerator[T, Any]):
         try:
             return await self._items.athrow(*args)  # type: ignore[no-any-return]
         except BaseException as exc:
-            self._tell(exc)
+            self._tell_thrown(args[0] if args else None, exc)
             raise
 
     async def aclose(self) -> None:
         """Close the SDK's generator; what it closes in turn has told the session already."""
         close = getattr(self._items, "aclose", None)  # a plain iterator has none
+        is_read = self._is_being_read()
         try:
             if close is not None:
                 await close()
-        finally:
-            self._tell(GeneratorExit())
+        except BaseException as exc:
+            self._tell_closed(is_read and isinstance(exc, RuntimeError))
+            raise
+        self._tell_closed()

@@ -11,8 +11,10 @@ from typing import Any
 
 from streamspan._answer import Answer, OutputSink
 from streamspan._arrivals import Arrivals, Waits
-from streamspan._records import REASONING, ChunkRecord, Delta, Request, Retry, Stall
+from streamspan._records import REASONING, ChunkRecord, Delta, Hop, Request, Retry, Stall
+from streamspan._semconv import HOP_COUNT
 
+_MOST_HOPS = 16
 _MOST_STALLS = 8
 _MOST_RETRIES = 16
 
@@ -45,6 +47,7 @@ class Timeline(Answer):
         "first_output_index",
         "first_output_kinds",
         "headers_at",
+        "hops",
         "last_chunk_at",
         "output_chunk_count",
         "provider_ns",
@@ -81,6 +84,7 @@ class Timeline(Answer):
         self._on_chunk = on_chunk
         self._failed_attempt: tuple[int, int | None, str | None] | None = None
         self.retries: list[Retry] = []
+        self.hops: list[Hop] = []
         self.resend_count = 0
         self.status_code: int | None = None
         self.request_id: str | None = None
@@ -111,6 +115,14 @@ class Timeline(Answer):
             del self.retries[_MOST_RETRIES // 2]  # the first ones and the latest tell most
         delay = (self.clock() - failed_at) / 1e9
         self.retries.append(Retry(self.resend_count, failed_at, delay, status_code, error_type))
+
+    def another(self, *, counts_anew: bool) -> None:
+        """A further request of the same call is on its way; the first ones are kept."""
+        super().another(counts_anew=counts_anew)
+        number = int(self.attributes.get(HOP_COUNT, 0)) + 1  # type: ignore[arg-type] # it is set here only
+        self.attributes[HOP_COUNT] = number
+        if number <= _MOST_HOPS:
+            self.hops.append(Hop(number, self.chunk_count, self.clock()))
 
     def attempt_failed(self, status_code: int | None, error_type: str | None) -> None:
         """An HTTP request failed, by its status or before it had one."""
@@ -206,8 +218,9 @@ class Timeline(Answer):
         """
         tokens = self.usage.get("output_tokens", 0)
         window_ns = self._last_output_at - (self.first_output_at or self._last_output_at)
-        if not self.has_reasoning:
-            tokens -= self.usage.get("reasoning.output_tokens", 0)
+        hidden = self.usage.get("reasoning.output_tokens")
+        if not self.has_reasoning and hidden is not None:
+            tokens -= hidden
             window_ns = self._last_output_at - (self.first_answer_at or self._last_output_at)
         return (tokens - 1) / (window_ns / 1e9) if tokens > 1 and window_ns > 0 else None
 

@@ -90,6 +90,8 @@ class _Probe:
         result = self._attempt.run(export, batch, *args, **kwargs)
         if getattr(result, "name", "") != "SUCCESS":
             self._found(self._attempt.problem or UNEXPLAINED)
+        elif self._attempt.doubt is not None:
+            self._found(self._attempt.doubt)
         self.is_known.set()
         return result
 

@@ -30,6 +30,8 @@ class Attempt:
 
     def __init__(self, on_problem: Callable[[Problem], object] = lambda _: None) -> None:
         self.problem: Problem | None = None
+        self.doubt: Problem | None = None
+        """Why an answer that says success may be none."""
         self.is_redirected = False
         self.is_given_up = False
         """No further request shall be sent for it."""

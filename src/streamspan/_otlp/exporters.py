@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from streamspan._config import environment
 from streamspan._otlp.delivery import current_attempt, silence
+from streamspan._otlp.problems import of_success
 from streamspan._otlp.settings import SignalName, Target
 
 # Signal to module below `opentelemetry.exporter.otlp.proto.{http,grpc}`, and class.
@@ -122,6 +123,7 @@ def _witness_session() -> Any:
                 raise
             if attempt:
                 attempt.answered(response.status_code, response.reason or "")
+                attempt.doubt = of_success(response.headers.get("content-type", ""), response.content)
             return response
 
         def forget_connections(self) -> None:

@@ -7,6 +7,7 @@ network; it looks at shapes, so that neither requests nor grpcio is imported her
 from __future__ import annotations
 
 import http.client
+import re
 import socket
 import ssl
 from collections.abc import Callable, Iterator
@@ -27,6 +28,10 @@ _LOOK = f"Look at the log of the collector there, point {_ENDPOINT} to another o
 _PORTS = f"usual ports are 4318 for {_PROTOCOL}=http/protobuf and 4317 for {_PROTOCOL}=grpc"
 _CREDENTIALS = "Check the credentials in OTEL_EXPORTER_OTLP_HEADERS."
 _NOT_TAKEN = "Check the path in OTEL_EXPORTER_OTLP_ENDPOINT; if the receiver takes no {1}, set OTEL_{0}_EXPORTER=none."
+
+
+# In an answer as JSON: a name other than that of OTLP's only field.
+_MORE_THAN_OTLP = re.compile(rb'[{,]\s*"(?!partialSuccess|rejected|errorMessage)')
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +135,23 @@ def of_http(status: int, reason: str = "") -> Problem:
         remedy = f"{_ENDPOINT} leads to a redirect, which exporters do not follow: name the final address."
         return Problem("http", what, remedy, code, is_hopeless=True)
     return Problem("http", what, _LOOK, code)
+
+
+def of_success(content_type: str, body: bytes) -> Problem | None:
+    """Return what is wrong with an HTTP success that does not look like a receiver's.
+
+    Pages and health checks answer any request with success (Jaeger 2.13, Collector 0.159), so telemetry that is sent
+    to their port is lost without a word. A receiver answers protobuf with protobuf, or with nothing; some answer with
+    the same message as JSON.
+    """
+    kind = content_type.partition(";")[0].strip().lower()
+    if not body or kind not in {"text/html", "text/plain", "application/json"}:
+        return None
+    if kind == "application/json" and not _MORE_THAN_OTLP.search(body):
+        return None
+    what = f"answers with success, but with {kind} instead of what an OTLP receiver answers"
+    remedy = f"Check the port in {_ENDPOINT}: it looks like that of a page or of a health check ({_PORTS})."
+    return Problem("protocol", what, remedy, is_hopeless=True)
 
 
 def of_grpc(code: str, details: str = "") -> Problem:

@@ -1,0 +1,99 @@
+"""What a tap on a body does with the bytes that it sees when no SDK parses them; the same for every HTTP library.
+
+The order of calls is the taps': `before` a read, `after` it with the bytes that the caller has, `over` for the end or
+the exception, `closed` for a close. Knows sessions and the wire. Refuses to know libraries and sockets.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from streamspan._ownership import Call
+from streamspan._records import Failure
+from streamspan._taps import tell, told_closed
+from streamspan._wire import FLUSH, RefusalReader, WireReader
+
+_FIRST_ERROR_STATUS = 400
+_CORRUPT = Failure("_OTHER", "the body is not in the coding that its header names")
+
+
+class ByteFeed:
+    """Feeds a session with the pieces of its body, and with the ways in which that can end.
+
+    Args:
+        call: whose body it is.
+        content_type, content_encoding: of the response; no encoding where the pieces are decoded already.
+    """
+
+    __slots__ = ("_call", "_reader", "_session")
+
+    def __init__(self, call: Call, content_type: str, content_encoding: str) -> None:
+        self._call = call
+        self._session = session = call.session
+        self._reader: WireReader | RefusalReader
+        if (session.status_code or 0) >= _FIRST_ERROR_STATUS:
+            self._reader = RefusalReader(content_encoding)
+        else:
+            self._reader = reader = WireReader(
+                call.endpoint, content_type, content_encoding, session.request.is_stream, call.guard
+            )
+            session.was_done = reader.was_done
+        session.read_wire(call.guard.wrap_reader(self._reader.read, otherwise=()))
+
+    def before(self, reader: int) -> None:
+        """Say that the caller asks for bytes; `reader` names the thread or task that will wait for them."""
+        if not self._session.is_ended:
+            self._call.guard.call(self._session.pull, reader)
+
+    def after(self, data: bytes) -> None:
+        """Take bytes that the caller has got."""
+        if not self._session.is_ended:
+            self._session.arrived(data)
+
+    def over(self, exc: BaseException) -> None:
+        """Take what a read raised; `StopIteration` stands for the end of the body."""
+        if not self._session.is_ended:
+            self._call.guard.call(self._tell, exc)
+
+    def failed(self, failure: Failure) -> None:
+        """Take a failure that the caller will get in other words than those of the read."""
+        if not self._session.is_ended:
+            self._call.guard.call(self._session.failed, failure)
+
+    def closed(self, reader: int) -> None:
+        """Take a close, unless the library makes it inside its own read."""
+        session = self._session
+        if not session.is_ended and session.reader != reader:
+            self._call.guard.call(self._told_closed)
+
+    def _tell(self, exc: BaseException) -> None:
+        session = self._session
+        if isinstance(exc, StopIteration | StopAsyncIteration):
+            session.settle()
+            session.leftover(FLUSH)
+            if isinstance(self._reader, RefusalReader):
+                session.fault = self._reader.error or session.fault
+            elif self._reader.is_blind:
+                session.marked()  # nobody can tell what was in it: the end is all there is to go by
+        tell(self._call, exc)
+
+    def _told_closed(self) -> None:
+        session, exc = self._session, sys.exc_info()[1]
+        if exc is not None:
+            session.settle()  # the last piece may be the one that cannot be decoded
+            if self._reader.is_corrupt:
+                # httpx decodes above the bytes: what leaves the block is its own exception, not the caller's. httpx2
+                # closes while it unwinds, when nobody can see the exception yet.
+                if isinstance(exc, Exception):
+                    tell(self._call, exc)
+                else:
+                    session.failed(_CORRUPT)
+                return
+        told_closed(self._call)
+
+
+def take_whole(call: Call, content: bytes, content_type: str) -> None:
+    """Take a body that was in memory before anybody read it: a transport of a test, or a cache."""
+    feed = ByteFeed(call, content_type, "")
+    call.session.arrived(content)
+    feed.over(StopIteration())
