@@ -20,6 +20,7 @@ class Integration:
         oldest: oldest version that is supported.
         patches: makes its patches, given who opens sessions and the integration's fence.
         helpers: names of integrations below it that are always needed with it.
+        helper_patches: makes its patches where it is only wanted as a helper; None where they are the same.
     """
 
     name: str
@@ -27,3 +28,12 @@ class Integration:
     oldest: str
     patches: Callable[[Sessions, Guard], list[Patch]]
     helpers: tuple[str, ...] = ()
+    helper_patches: Callable[[Sessions, Guard], list[Patch]] | None = None
+
+
+Patches = Callable[[Sessions, Guard], list[Patch]]
+
+
+def together(*makers: Patches) -> Patches:
+    """Return the maker of all the patches of several: a library that is patched in places of different kinds."""
+    return lambda sessions, guard: [patch for maker in makers for patch in maker(sessions, guard)]

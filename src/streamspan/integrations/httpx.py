@@ -1,81 +1,109 @@
-"""httpx and httpx2, below the SDKs: every attempt of a call that is being recorded.
+"""httpx and httpx2: model streams that are read without an SDK, and every attempt of a call that is being recorded.
 
-`Client.send` is the level that SDK wrappers, redirects, custom, mock and aiohttp transports all pass exactly once.
-httpx2 is a fork of httpx with the same names, so the module is an argument. Knows no vendor and no telemetry.
+`Client.send` is the level that `stream()`, SDK wrappers, redirects, custom, mock and aiohttp transports all pass
+exactly once. httpx2 is a fork of httpx with the same names, so the module is an argument. Knows no vendor and no
+telemetry.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from streamspan._failures import qualified_name
+from streamspan._bodies import attach
+from streamspan._byte_feed import take_whole
 from streamspan._guard import Guard
-from streamspan._ownership import Call, Sending, current_call
+from streamspan._ownership import Call, current_call
 from streamspan._patching import Patch
+from streamspan._raw import UNREAD, RawStreams, Watch
 from streamspan._sessions import Sessions
+from streamspan.integrations._attempts import Attempt, is_its_own
+from streamspan.providers import Provider
 
-_FIRST_ERROR_STATUS = 400
+_PORTS = {"https": 443, "http": 80}
 
 
-def patches(module: str, _sessions: Sessions, _guard: Guard) -> list[Patch]:
+def patches(module: str, providers: Callable[[], Iterable[Provider]], sessions: Sessions, guard: Guard) -> list[Patch]:
     """Return the patches of one of the two modules."""
+    return _patches(module, _Sends(RawStreams(module, sessions, guard, providers)))
+
+
+def helper_patches(module: str, _sessions: Sessions, _guard: Guard) -> list[Patch]:
+    """Return the patches of a module that is only needed below another library: it opens no sessions."""
+    return _patches(module, _Sends(None))
+
+
+def _patches(module: str, sends: _Sends) -> list[Patch]:
     return [
-        Patch(f"{module}._client", "Client.send", _send),
-        Patch(f"{module}._client", "AsyncClient.send", _asend),
+        Patch(f"{module}._client", "Client.send", sends.send),
+        Patch(f"{module}._client", "AsyncClient.send", sends.asend),
     ]
 
 
-def _send(wrapped: Any, _client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    call = current_call()
-    if call is None or not _is_its_own(call, args, kwargs):
-        return wrapped(*args, **kwargs)
-    with _Attempt(call) as attempt:
-        return attempt.answered(wrapped(*args, **kwargs))
+class _Sends:
+    """The wrappers of `send`."""
+
+    def __init__(self, raw: RawStreams | None) -> None:
+        self._raw = raw
+
+    def send(self, wrapped: Any, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        call = current_call()
+        if call is not None:
+            if not is_its_own(call, _host(args, kwargs)):
+                return wrapped(*args, **kwargs)
+            with Attempt(call) as attempt:
+                response = wrapped(*args, **kwargs)
+                attempt.answered(response, response.status_code, response.headers)
+                return response
+        watch = self._look(client, args, kwargs) if kwargs.get("stream") else None
+        if watch is None:
+            return wrapped(*args, **kwargs)
+        with watch:
+            return _answered(watch, wrapped(*args, **kwargs))
+
+    async def asend(self, wrapped: Any, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        call = current_call()
+        if call is not None:
+            if not is_its_own(call, _host(args, kwargs)):
+                return await wrapped(*args, **kwargs)
+            with Attempt(call) as attempt:
+                response = await wrapped(*args, **kwargs)
+                attempt.answered(response, response.status_code, response.headers)
+                return response
+        watch = self._look(client, args, kwargs) if kwargs.get("stream") else None
+        if watch is None:
+            return await wrapped(*args, **kwargs)
+        with watch:
+            return _answered(watch, await wrapped(*args, **kwargs))
+
+    def _look(self, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Watch | None:
+        raw = self._raw
+        return None if raw is None or raw.guard.is_off else raw.guard.call(_look, raw, client, _request(args, kwargs))
 
 
-async def _asend(wrapped: Any, _client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    call = current_call()
-    if call is None or not _is_its_own(call, args, kwargs):
-        return await wrapped(*args, **kwargs)
-    with _Attempt(call) as attempt:
-        return attempt.answered(await wrapped(*args, **kwargs))
+def _look(raw: RawStreams, client: Any, request: Any) -> Watch | None:
+    url = request.url
+    where = url.host, url.port or _PORTS.get(url.scheme), url.path
+    # Only what is there already: a body that is made while it is sent stays unread.
+    body = getattr(request, "_content", UNREAD)
+    return raw.look(client, request.method.upper(), where, body, url.query.decode("ascii", "replace"), request.headers)
 
 
-def _is_its_own(call: Call, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Tell the call's own request from one that is sent on the way, such as for an access token."""
-    request = kwargs["request"] if "request" in kwargs else args[0] if args else None
-    host = getattr(getattr(request, "url", None), "host", None)
-    return not call.session.is_ended and host == call.session.request.server_address
-
-
-class _Attempt:
-    """One HTTP request of a call: its span is current inside."""
-
-    __slots__ = ("_call", "_sending")
-
-    def __init__(self, call: Call) -> None:
-        self._call = call
-        self._sending = Sending(call)
-
-    def __enter__(self) -> _Attempt:
-        self._call.guard.call(self._call.session.attempt)
-        self._sending.__enter__()
-        return self
-
-    def __exit__(self, kind: Any, exc: BaseException | None, tb: Any) -> None:
-        self._sending.__exit__(kind, exc, tb)
-        if isinstance(exc, Exception):
-            self._call.guard.call(self._call.session.attempt_failed, None, qualified_name(type(exc)))
-
-    def answered(self, response: Any) -> Any:
-        self._call.guard.call(self._note, response)
-        return response
-
-    def _note(self, response: Any) -> None:
-        session, status = self._call.session, response.status_code
-        request_id = self._call.request_id(response.headers)
-        if status >= _FIRST_ERROR_STATUS:
-            session.refused(status, request_id)
+def _answered(watch: Watch, response: Any) -> Any:
+    def tap(call: Call) -> bool:
+        if response.is_closed:  # in memory since before: a transport that makes its answers up
+            take_whole(call, response.content, response.headers.get("content-type", ""))
         else:
-            session.headers(status, request_id)
-            self._call.answered_by(response)
+            attach(call, response)
+        return True
+
+    watch.answered(response.status_code, response.headers, tap)
+    return response
+
+
+def _request(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return kwargs["request"] if "request" in kwargs else args[0] if args else None
+
+
+def _host(args: tuple[Any, ...], kwargs: dict[str, Any]) -> object:
+    return getattr(getattr(_request(args, kwargs), "url", None), "host", None)

@@ -7,18 +7,17 @@ the iterator inside the stream object. Nothing that the caller holds is replaced
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-from streamspan._bodies import attach
 from streamspan._guard import Guard
-from streamspan._ownership import Active, Call, call_of
+from streamspan._ownership import Call, call_of
 from streamspan._patching import Patch, Wrapper
-from streamspan._sessions import Opening, Sessions, Target, find_endpoint
-from streamspan._taps import AsyncItems, Items, tell
+from streamspan._sessions import Opening, Sessions, find_endpoint
+from streamspan._taps import AsyncItems, Items
+from streamspan.integrations._calls import Running, target_of
 from streamspan.providers import Provider
 
 _RAW_RESPONSE = "x-stainless-raw-response"
@@ -29,14 +28,16 @@ class Sdk:
     """One Stainless SDK.
 
     Args:
-        name: import name, and the layer of its sessions.
+        name: import name.
         provider: its wire formats.
         clients: client classes that tell the provider whatever the host is, by name.
+        layer: the layer of its sessions; the import name unless given.
     """
 
     name: str
     provider: Provider
     clients: Mapping[str, str]
+    layer: str = ""
 
 
 def patches(sdk: Sdk, sessions: Sessions, guard: Guard) -> list[Patch]:
@@ -76,33 +77,36 @@ class _Calls:
         call = self._guard.call(self._open, client, args, kwargs)
         if call is None:
             return wrapped(*args, **kwargs)
-        with _Request(call) as request:
+        with Running(call) as request:
             return request.answered(wrapped(*args, **kwargs))
 
     async def arequest(self, wrapped: Any, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         call = self._guard.call(self._open, client, args, kwargs)
         if call is None:
             return await wrapped(*args, **kwargs)
-        with _Request(call) as request:
+        with Running(call) as request:
             return request.answered(await wrapped(*args, **kwargs))
 
     def _open(self, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
         if self._guard.is_off:
             return None
-        options = kwargs["options"] if "options" in kwargs else args[1]
+        options: Any = kwargs["options"] if "options" in kwargs else next(iter(args[1:2]), None)
+        if not (hasattr(options, "url") and hasattr(options, "method")):
+            return None  # a wrong call, about which the SDK has its own word
         path = urlsplit(str(options.url)).path
         endpoint = find_endpoint(self._sdk.provider, options.method.upper(), path)
         is_stream = bool(kwargs.get("stream"))
         if endpoint is None or not (is_stream or endpoint.read_whole):
             return None
         opening = Opening(
-            layer=self._sdk.name,
+            layer=self._sdk.layer or self._sdk.name,
             provider=self._sdk.provider,
             endpoint=endpoint,
-            target=_target(client, options.url),
+            target=target_of(options.url, str(client.base_url)),
             is_stream=is_stream,
             body=_body(options),
             provider_name=self._client_provider(client),
+            client=(client, getattr(client, "_client", None)),  # copies of a client share the one below
         )
         call = self._sessions.open(opening, self._guard)
         if call is not None and is_stream and self._sessions.config.include_usage:
@@ -140,82 +144,3 @@ def _is_raw(options: Any) -> bool:
 
 def _object(value: object) -> dict[str, Any]:
     return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
-
-
-_PORTS = {"https": 443, "http": 80, "wss": 443, "ws": 80}
-
-
-def _target(client: Any, url: str) -> Target:
-    parts = urlsplit(url)
-    base = urlsplit(str(client.base_url))
-    where = parts if parts.netloc else base
-    path = parts.path if parts.netloc else base.path.rstrip("/") + "/" + parts.path.lstrip("/")
-    return Target((where.hostname or "").lower(), where.port or _PORTS.get(where.scheme), path)
-
-
-class _Request:
-    """One call of `request`: its span is current inside, and what comes out of it gets its tap."""
-
-    __slots__ = ("_active", "_call")
-
-    def __init__(self, call: Call) -> None:
-        self._call = call
-        self._active = Active(call)
-
-    def __enter__(self) -> _Request:
-        self._active.__enter__()
-        return self
-
-    def __exit__(self, kind: Any, exc: BaseException | None, tb: Any) -> None:
-        self._active.__exit__(kind, exc, tb)
-        if exc is not None:
-            self._call.guard.call(_failed, self._call, exc)
-
-    def answered(self, result: Any) -> Any:
-        call = self._call
-        if not call.guard.call(_opened, call, result) and not call.session.is_ended:
-            call.abandon()
-        return result
-
-
-def _failed(call: Call, exc: BaseException) -> None:
-    """Tell the session what was raised; if that was about a whole answer that came (a parser's), take the answer first."""
-    response = call.answer()
-    if response is not None and not call.session.request.is_stream and response.is_closed:
-        call.session.heard_all(_json(response))
-    tell(call, exc)
-
-
-def _opened(call: Call, result: Any) -> bool:
-    """Put the tap where the answer will be read; return True (a fault returns nothing)."""
-    session = call.session
-    response = _http_response(result)
-    if response is not None and not session.is_accepted:
-        session.headers(response.status_code, call.request_id(response.headers))
-    if not session.request.is_stream and (response is None or response.is_closed):
-        session.answered(result if response is None else _json(response))
-        return True
-    session.returned()
-    if response is None:  # an object that cannot be watched: the call is all there is to tell
-        session.exhausted()
-        return True
-    attach(call, response)
-    if result is not response and getattr(result, "response", None) is response:
-        call.owned_by(result)
-    return True
-
-
-def _json(response: Any) -> Any:
-    """Read a whole answer that the caller gets as a raw response."""
-    try:
-        return json.loads(response.content)
-    except ValueError:
-        return {}  # text, or nothing that says anything
-
-
-def _http_response(result: Any) -> Any:
-    """Find the HTTP response in what `request` returned; None when that is a parsed answer."""
-    for candidate in (getattr(result, "response", None), getattr(result, "http_response", None), result):
-        if candidate is not None and type(getattr(candidate, "extensions", None)) is dict:
-            return candidate
-    return None
