@@ -42,6 +42,7 @@ class Connection(asyncio.Protocol):
         self._reader = http11.RequestReader()
         self._requests: deque[http11.Request] = deque()
         self._task: asyncio.Task[None] | None = None
+        self._receive: Callable[[bytes], None] | None = None
         self._writable: asyncio.Future[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -53,7 +54,10 @@ class Connection(asyncio.Protocol):
         self._host.opened(self)
 
     def data_received(self, data: bytes) -> None:
-        """Collect requests."""
+        """Collect requests, or pass on what is none any more."""
+        if self._receive is not None:
+            self._receive(data)
+            return
         try:
             self._requests.extend(self._reader.feed(data))
         except ValueError:
@@ -86,6 +90,14 @@ class Connection(asyncio.Protocol):
         self._transport.write(data)
         if self._writable is not None:
             await self._writable
+
+    def write_now(self, data: bytes) -> None:
+        """Send without waiting for the socket to take it."""
+        self._transport.write(data)
+
+    def take_over(self, receive: Callable[[bytes], None]) -> None:
+        """Pass what comes from now on to `receive`: it is no HTTP any more."""
+        self._receive = receive
 
     async def idle(self) -> None:
         """Wait until the client goes or the server stops."""
@@ -189,5 +201,6 @@ ENDINGS: Mapping[str, Callable[[Body], Awaitable[None]]] = {
     "drop": Body.drop,
     "rst": Body.rst,
     "eof": Body.eof,
+    "close_1011": Body.drop,  # only a WebSocket has close codes
 }
 """What becomes of the connection after a scenario's last step."""

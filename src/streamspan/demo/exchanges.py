@@ -33,6 +33,8 @@ class Exchange:
         sent: payloads, each with the time just before its bytes were handed to the socket; a client has none that is
             not here, and none earlier. Those that the socket had not taken when the client went are removed.
         is_held: whether the exchange waits at a gate.
+        messages: what the client said on a WebSocket.
+        closed_with: the code of the client's close frame.
         client_gone_ns: when the client's close or reset was seen while the exchange was in progress.
         finished_ns: when the server was done with it, for whatever reason; to be waited for, as the client may be ahead.
     """
@@ -50,6 +52,8 @@ class Exchange:
     headers_ns: int | None = None
     sent: list[tuple[int, str]] = field(default_factory=list[tuple[int, str]])
     is_held: bool = False
+    messages: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    closed_with: int | None = None
     client_gone_ns: int | None = None
     finished_ns: int | None = None
 

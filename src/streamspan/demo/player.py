@@ -96,7 +96,7 @@ class _Outlet:
 
     async def send(self, event: Event) -> None:
         """Take an event, and write when the batch is full."""
-        self._pieces.append(self._dress(event))
+        self._pieces.append(event.data if event.is_bare else self._dress(event))
         self._payloads.append(event.data)
         if len(self._pieces) >= self._scenario.batch:
             await self.flush()
@@ -109,7 +109,7 @@ class _Outlet:
             # Even without a delay: lets other connections run, and lets the end of this one be seen.
             await asyncio.sleep(self._scenario.delay)
         self._is_begun = True
-        data, payloads = "".join(self._pieces).encode(), self._payloads
+        data, payloads = "".join(self._pieces).encode("utf-8", "surrogateescape"), self._payloads
         self._pieces, self._payloads = [], []
         if not self._ledger.is_kept:
             await self._body.write(data)

@@ -29,7 +29,7 @@ from streamspan.demo.steps import (
 )
 from streamspan.demo.streams import Kind, Reply
 
-Ending: TypeAlias = Literal["end", "hang", "drop", "rst", "eof"]
+Ending: TypeAlias = Literal["end", "hang", "drop", "rst", "eof", "close_1011"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +114,14 @@ SCENARIOS: Mapping[str, Scenario] = {
     "refusal": _plays("The model refuses.", "refusal"),
     "audio": _plays("A spoken answer.", "audio"),
     "n2": _plays("Two interleaved choices, the second ends at the token limit.", "n2"),
+    "server_tools": _plays("A tool that runs at the provider, and its result.", "server_tools"),
+    "citations": _plays("An answer with citations.", "citations"),
+    "redacted": _plays("Thoughts that are not shown before the answer.", "redacted"),
+    "compaction": _plays("The conversation is summed up before the answer.", "compaction"),
+    "cached": _plays("Most of the prompt comes from the provider's cache.", "cached"),
+    "partial_arguments": _plays("A tool call whose arguments come in pieces of their values.", "partial_arguments"),
+    "blocked": _plays("The prompt is blocked: there is no answer.", "blocked"),
+    "continuation": _plays("An answer that a second request goes on with.", "continuation"),
     # Odd data.
     "null_choices": _plays("A chunk with `choices: null`.", "null_choices"),
     "empty_choices_first": _plays("Azure's first chunk: no choices, empty id and model.", "empty_choices_first"),
@@ -157,6 +165,12 @@ SCENARIOS: Mapping[str, Scenario] = {
     "rst": Scenario(summary="The connection is reset in the middle.", steps=(first,), ending="rst"),
     "eof": Scenario(summary="The connection is closed inside a chunk.", steps=(first,), ending="eof"),
     "reset_before": Scenario(summary="Reset before the headers.", status=0, ending="rst"),
+    # Only on a WebSocket.
+    "close_1011": Scenario(summary="The server closes with 1011 in the middle.", steps=(first,), ending="close_1011"),
+    "barge_in": Scenario(summary="The user speaks into the answer.", steps=(first, say("interrupted"))),
+    "go_away": Scenario(summary="The server announces its end, then goes on.", steps=(first, say("go_away"), rest)),
+    "refused": Scenario(summary="The question is refused with an error.", steps=(say("refused"),)),
+    "unrelated_error": Scenario(summary="An error about something else.", steps=(first, say("unrelated"), rest)),
     # Refused.
     "flaky": _plays("Fails twice, then a good answer.", fails=2),
     "status_400": _fails(400, "the request is wrong"),

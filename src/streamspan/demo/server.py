@@ -17,20 +17,44 @@ from functools import lru_cache
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeVar
 
-from streamspan.demo import http11, openai_streams, scenarios
+from streamspan.demo import (
+    anthropic_streams,
+    bedrock_converse,
+    cohere_chat,
+    gemini_live,
+    gemini_streams,
+    http11,
+    mistral_streams,
+    ollama_chat,
+    openai_realtime,
+    openai_streams,
+    scenarios,
+)
 from streamspan.demo.connection import Connection
+from streamspan.demo.dialogues import Talk
 from streamspan.demo.exchanges import Exchange, Ledger
 from streamspan.demo.player import Player
 from streamspan.demo.scenarios import UnknownScenarioError
 from streamspan.demo.streams import Ask, Json, NoRouteError, Reply, Route, match, to_json, wants_stream
+from streamspan.demo.websocket import is_upgrade
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 T = TypeVar("T")
 
-VENDORS: tuple[tuple[Route, ...], ...] = (openai_streams.ROUTES,)
+VENDORS: tuple[tuple[Route, ...], ...] = (
+    openai_streams.ROUTES,
+    anthropic_streams.ROUTES,
+    gemini_streams.ROUTES,
+    cohere_chat.ROUTES,
+    mistral_streams.ROUTES,
+    ollama_chat.ROUTES,
+    bedrock_converse.ROUTES,
+)
 ROUTES = tuple(route for routes in VENDORS for route in routes)
+DIALOGUES = (*openai_realtime.DIALOGUES, *gemini_live.DIALOGUES)
+"""Those that are WebSockets."""
 
 _LOOPBACK = "127.0.0.1"
 
@@ -190,11 +214,32 @@ class _Host:
         self._current[connection] = exchange
         self.ledger.opened(exchange)
         try:
-            await self._answer(connection, exchange, {**request.query, **(exchange.body or {})})
+            if is_upgrade(request.headers):
+                await self._talk(connection, exchange, dict(request.query))
+            else:
+                await self._answer(connection, exchange, {**request.query, **(exchange.body or {})})
         finally:
             exchange.finished_ns = time.monotonic_ns()
             del self._current[connection]
             self.ledger.changed()
+
+    async def _talk(self, connection: Connection, exchange: Exchange, parameters: Json) -> None:
+        gate = self._gate(exchange.key)
+        player = Player(connection, exchange, self.ledger, gate)
+        try:
+            scenario = scenarios.parse(exchange.scenario)
+            dialogue = next(each for each in DIALOGUES if each.pattern.fullmatch(exchange.path))
+        except (UnknownScenarioError, StopIteration):
+            await player.refuse(404, {"error": {"message": f"{exchange.path} is not served here"}})
+            return
+        if exchange.attempt <= scenario.fails:
+            scenario = replace(scenario, status=503)
+        if scenario.is_silent:
+            await player.silence(scenario)
+        elif scenario.is_refusal:
+            await player.refuse(scenario.status, {"error": {"message": "no connection", "code": scenario.status}})
+        else:
+            await Talk(dialogue, connection, exchange, self.ledger, gate).hold(scenario, parameters)
 
     async def _answer(self, connection: Connection, exchange: Exchange, parameters: Json) -> None:
         player = Player(connection, exchange, self.ledger, self._gate(exchange.key))
@@ -213,7 +258,7 @@ class _Host:
             await player.refuse(scenario.status, route.failure(scenario.status))
         else:
             reply = _reply(route, Ask(to_json(parameters), scenario.variant, scenario.chunks, groups))
-            if not wants_stream(parameters):
+            if not (wants_stream(parameters) if route.streams is None else route.streams):
                 scenario, reply = scenario.as_whole(), reply.as_whole()
             await player.play(scenario, reply)
 

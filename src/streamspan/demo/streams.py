@@ -24,11 +24,13 @@ class Event(NamedTuple):
         kind: its role: what comes before any output; output and what belongs to it; what says why it ended; counts;
             the end marker.
         name: the `event:` line; empty for none.
+        is_bare: it stands on the wire as it is, whatever the dress.
     """
 
     data: str
     kind: Kind = "delta"
     name: str = ""
+    is_bare: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,7 @@ class Route(NamedTuple):
         reply: builds the answer.
         failure: the JSON body that goes with an HTTP error status.
         request_id_header: the header that carries the vendor's id of a request.
+        streams: whether the answer is a stream; None where the request's `stream` says so and not the path.
     """
 
     method: str
@@ -101,6 +104,7 @@ class Route(NamedTuple):
     reply: Callable[[Ask], Reply]
     failure: Callable[[int], object]
     request_id_header: str = "x-request-id"
+    streams: bool | None = None
 
 
 class NoRouteError(LookupError):
