@@ -14,6 +14,7 @@ from importlib.metadata import entry_points
 
 from streamspan import _api, _registry
 from streamspan._config import environment
+from streamspan._others import library_of
 from streamspan._patching import Patches
 from streamspan._version import version
 from streamspan.cli._findings import Check, installed_version, warnings
@@ -130,7 +131,7 @@ def _numbers(text: str) -> tuple[int, ...]:
 def doubles() -> Iterator[Check]:
     """Yield the other instrumentations of the same libraries."""
     section = "Other instrumentations"
-    names = [name for name in _registry.known_names() if not name.startswith("httpx")]  # they record HTTP, no models
+    names = [name for name in _registry.known_names() if name not in _registry.TRANSPORTS]
     disabled = {name.strip() for name in environment(_DISABLED).split(",") if name.strip()}
     found = [
         *_entry_points(section, names, disabled),
@@ -161,9 +162,8 @@ def _entry_points(section: str, names: Iterable[str], disabled: Iterable[str]) -
 
 def is_double(name: str, value: str, libraries: Iterable[str]) -> bool:
     """Tell whether an entry point of an instrumentation is about one of these libraries."""
-    module = value.partition(":")[0].rpartition(".")[2]
-    names = {re.sub(r"^genai[-_]|[-_]v\d+$", "", text.lower()) for text in (name, module)}
-    return not names.isdisjoint(libraries)
+    named = re.sub(r"^genai[-_]|[-_]v\d+$", "", name.lower()).replace("-", "_")
+    return not {named, library_of(value.partition(":")[0])}.isdisjoint(libraries)
 
 
 def _by_call(section: str, names: Iterable[str]) -> Iterator[Check]:

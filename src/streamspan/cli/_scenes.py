@@ -8,8 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+VendorName: TypeAlias = Literal["openai", "anthropic", "gemini"]
 Surface: TypeAlias = Literal["chat", "responses"]
 Way: TypeAlias = Literal["", "close", "cancel", "drop"]
+
+QUESTION = "Why do models answer in pieces?"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +30,8 @@ class Scene:
         after: events before the scenario's fault or pause.
         chunks: pieces of output; 0 for the scenario's own number.
         batch: events that arrive together.
-        surface: which API is called.
+        vendor: whose SDK is called.
+        surface: which API of it.
         is_async: whether the asynchronous client is used.
         is_stream: whether a stream is asked for.
         stop_by: how the caller ends it early, if it does.
@@ -46,6 +50,7 @@ class Scene:
     after: int = 3
     chunks: int = 0
     batch: int = 1
+    vendor: VendorName = "openai"
     surface: Surface = "chat"
     is_async: bool = False
     is_stream: bool = True
@@ -91,6 +96,27 @@ SCENES: tuple[Scene, ...] = (
         is_async=True,
     ),
     Scene(
+        name="claude-thinks",
+        about="Claude thinks before it answers.",
+        start=1.1,
+        model="claude-opus-4-5",
+        plays="reasoning",
+        delay=0.035,
+        chunks=45,
+        vendor="anthropic",
+    ),
+    Scene(
+        name="gemini-closed",
+        about="Gemini answers, and the caller closes its generator.",
+        start=1.2,
+        model="gemini-2.5-pro",
+        delay=0.04,
+        chunks=200,
+        vendor="gemini",
+        stop_by="close",
+        stop_after=60,
+    ),
+    Scene(
         name="stalled",
         about="Nothing comes for two seconds in the middle, then it goes on.",
         start=1.4,
@@ -117,6 +143,17 @@ SCENES: tuple[Scene, ...] = (
         plays="tools",
         delay=0.06,
         chunks=20,
+        is_async=True,
+    ),
+    Scene(
+        name="claude-tools",
+        about="Claude calls two tools.",
+        start=3.0,
+        model="claude-sonnet-4-5",
+        plays="tools",
+        delay=0.06,
+        chunks=20,
+        vendor="anthropic",
         is_async=True,
     ),
     Scene(
@@ -157,6 +194,16 @@ SCENES: tuple[Scene, ...] = (
         is_async=True,
     ),
     Scene(
+        name="claude-overloaded",
+        about="Anthropic reports in the middle of the stream that it is overloaded.",
+        start=5.5,
+        model="claude-haiku-4-5",
+        plays="error_event",
+        after=40,
+        chunks=200,
+        vendor="anthropic",
+    ),
+    Scene(
         name="timeout",
         about="The provider stops sending, and the client's timeout strikes.",
         start=5.8,
@@ -165,6 +212,17 @@ SCENES: tuple[Scene, ...] = (
         after=30,
         chunks=200,
         timeout=1.8,
+    ),
+    Scene(
+        name="gemini-overloaded",
+        about="Gemini is overloaded in the middle, and says so outside of the stream's format.",
+        start=6.1,
+        model="gemini-2.5-flash",
+        plays="error_event",
+        after=40,
+        chunks=200,
+        vendor="gemini",
+        is_async=True,
     ),
     Scene(
         name="responses-api",

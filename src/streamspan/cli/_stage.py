@@ -1,7 +1,7 @@
-"""Plays scenes through the real OpenAI SDK: threads and tasks, as an application has them.
+"""Plays scenes through the real SDKs: threads and tasks, as an application has them.
 
-Knows the SDK and how callers treat streams. What becomes of each call is not looked at here: that is what streamspan
-is for. Refuses to know terminals.
+Knows how callers treat streams. What becomes of each call is not looked at here: that is what streamspan
+is for. Refuses to know SDKs and terminals.
 """
 
 from __future__ import annotations
@@ -12,15 +12,23 @@ import threading
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from typing import Any
 
-import openai
-
 import streamspan
-from streamspan.cli._scenes import Scene
+from streamspan.cli._scenes import Scene, VendorName
+from streamspan.cli._vendors import Calls, vendor_of
 from streamspan.demo import DemoProvider
 
-_QUESTION = "Why do models answer in pieces?"
+
+@dataclass(frozen=True, slots=True)
+class _Clients:
+    """A vendor's calls, and its clients in both colours."""
+
+    calls: Calls
+    client: Any
+    async_client: Any
 
 
 class Stage:
@@ -40,6 +48,7 @@ class Stage:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._all: asyncio.Task[None] | None = None
         self._thread = threading.Thread(target=self._run, name="streamspan-demo-stage", daemon=True)
+        self._clients: dict[VendorName, _Clients] = {}
         self.failures: dict[str, BaseException] = {}
         """What each call raised, by scene."""
 
@@ -67,29 +76,43 @@ class Stage:
     async def _play(self) -> None:
         self._loop, self._all = asyncio.get_running_loop(), asyncio.current_task()
         pool = ThreadPoolExecutor(max(1, len(self._scenes)), thread_name_prefix="streamspan-demo-caller")
-        url = self._provider.url()
-        async with openai.AsyncOpenAI(base_url=url, api_key="demo") as async_client:
-            with openai.OpenAI(base_url=url, api_key="demo") as client:
-                _warm_up(client, async_client)
-                acts = [
-                    self._aact(scene, async_client) if scene.is_async else self._act(scene, client, pool)
-                    for scene in self._scenes
-                ]
-                outcomes = await asyncio.gather(*acts, return_exceptions=True)
+        async with AsyncExitStack() as stack:
+            vendors: list[VendorName] = [scene.vendor for scene in self._scenes]
+            for vendor in dict.fromkeys(vendors):
+                await self._prepare(vendor, stack)
+            gc.collect()  # now, and short from here on: it would show as a wait
+            gc.freeze()
+            acts = [self._aact(scene) if scene.is_async else self._act(scene, pool) for scene in self._scenes]
+            outcomes = await asyncio.gather(*acts, return_exceptions=True)
         pool.shutdown(wait=False)
         for scene, outcome in zip(self._scenes, outcomes, strict=True):
             if isinstance(outcome, BaseException):
                 self.failures[scene.name] = outcome
 
-    async def _act(self, scene: Scene, client: openai.OpenAI, pool: ThreadPoolExecutor) -> None:
-        await asyncio.sleep(scene.start * self._pace)
-        await asyncio.get_running_loop().run_in_executor(pool, self._call, scene, client)
+    async def _prepare(self, vendor: VendorName, stack: AsyncExitStack) -> None:
+        calls = vendor_of(vendor).calls()
+        url = self._provider.url(base=calls.BASE)
+        client = stack.enter_context(calls.client(url, is_async=False))
+        async_client = await stack.enter_async_context(calls.client(url, is_async=True))
+        for each in (client, async_client):
+            calls.warm_up(each)
+        self._clients[vendor] = _Clients(calls, client, async_client)
 
-    def _call(self, scene: Scene, client: openai.OpenAI) -> None:
+    async def _act(self, scene: Scene, pool: ThreadPoolExecutor) -> None:
+        await asyncio.sleep(scene.start * self._pace)
+        await asyncio.get_running_loop().run_in_executor(pool, self._call, scene)
+
+    def _call(self, scene: Scene) -> None:
         with streamspan.session(scene.name):
-            self._read(_ask(client.with_options(**self._options(scene)), scene), scene)
+            self._read(self._ask(scene), scene)
         if scene.stop_by == "drop":
-            gc.collect()  # the SDK's stream is part of a cycle (openai 3.54), and would be found some time later
+            gc.collect()  # openai's stream is part of a cycle (openai 3.54), and would be found some time later
+
+    def _ask(self, scene: Scene) -> Any:
+        clients = self._clients[scene.vendor]
+        client = clients.async_client if scene.is_async else clients.client
+        url = self._provider.url(scene.scenario(self._pace), base=clients.calls.BASE)
+        return clients.calls.ask(client, scene, url, scene.timeout * self._pace or None)
 
     def _read(self, answer: Any, scene: Scene) -> None:
         if not scene.is_stream:
@@ -104,41 +127,17 @@ class Stage:
             if scene.reader_delay:
                 time.sleep(scene.reader_delay * self._pace)
 
-    async def _aact(self, scene: Scene, client: openai.AsyncOpenAI) -> None:
+    async def _aact(self, scene: Scene) -> None:
         await asyncio.sleep(scene.start * self._pace)
         with streamspan.session(scene.name):
-            answer: AsyncIterator[Any] = await _ask(client.with_options(**self._options(scene)), scene)
+            answer: AsyncIterator[Any] = await self._ask(scene)
             number = 0
             async for _ in answer:
                 number += 1
                 if scene.stop_by == "cancel" and number == scene.stop_after:
                     _cancel(asyncio.current_task())  # and goes on: it is the next read that is cancelled
 
-    def _options(self, scene: Scene) -> dict[str, Any]:
-        options: dict[str, Any] = {"base_url": self._provider.url(scene.scenario(self._pace))}
-        if scene.timeout:
-            # A read that waits longer is not retried once the stream has begun.
-            options["timeout"] = scene.timeout * self._pace
-        return options
-
-
-def _warm_up(*clients: Any) -> None:
-    """Import what the SDK imports at first use, and make `gc.collect` short: either would show as a wait."""
-    for client in clients:
-        _ = client.chat.completions, client.responses
-    gc.collect()
-    gc.freeze()
-
 
 def _cancel(task: asyncio.Task[Any] | None) -> None:
     if task is not None:
         task.cancel()
-
-
-def _ask(client: Any, scene: Scene) -> Any:
-    """Make the call; of an asynchronous client what it returns is to be awaited."""
-    if scene.surface == "responses":
-        return client.responses.create(model=scene.model, input=_QUESTION, stream=scene.is_stream)
-    return client.chat.completions.create(
-        model=scene.model, messages=[{"role": "user", "content": _QUESTION}], stream=scene.is_stream
-    )

@@ -16,7 +16,7 @@ from pathlib import Path
 from streamspan._config import environment
 from streamspan.cli._errors import CommandError
 
-_BINARIES = ("otelcol", "otelcol-contrib", "otelcol-core")
+_BINARIES = ("otelcol-contrib", "otelcol-streamspan", "otelcol")
 _SECONDS = 60
 
 
@@ -100,8 +100,10 @@ def _check(paths: Iterable[Path]) -> int:
 def _is_configuration(path: Path) -> bool:
     if path.suffix not in {".yaml", ".yml"}:
         return False
-    keys = set(re.findall(r"^(\w+):", path.read_text(encoding="utf-8"), re.MULTILINE))
-    return {"receivers", "exporters", "service"} <= keys
+    text = path.read_text(encoding="utf-8")
+    keys = set(re.findall(r"^(\w+):", text, re.MULTILINE))
+    # Jaeger is a collector with components of its own, which no other collector knows.
+    return {"receivers", "exporters", "service"} <= keys and "jaeger_storage:" not in text
 
 
 def _binary() -> str:

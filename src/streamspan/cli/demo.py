@@ -26,6 +26,7 @@ from streamspan.cli._errors import INTERRUPTED, CommandError
 from streamspan.cli._quiet import quiet_providers
 from streamspan.cli._scenes import SCENES, Scene
 from streamspan.cli._table import Line, seconds
+from streamspan.cli._vendors import VENDORS, vendor_of
 from streamspan.demo import DemoProvider
 
 _FAST = 0.1
@@ -59,11 +60,9 @@ def demo(*, names: Sequence[str] | None, is_fast: bool) -> int:
     """Play the scenes, show them, and print the table of sessions.
 
     Raises:
-        CommandError: the SDK is not installed, or there is no such scene.
+        CommandError: no SDK is installed, or there is no such scene.
     """
     scenes = _chosen(names)
-    if importlib.util.find_spec("openai") is None:
-        raise CommandError(f"the demo plays through the openai package, which is not installed: {_INSTALL}")
     signal.signal(signal.SIGTERM, _terminated)  # so that the view is taken down and the cursor comes back
     pace = _FAST if is_fast else 1.0
     board = Board(scenes, part_ns=int(_PART_SECONDS * pace * 1e9), stall_ns=int(_STALL_SECONDS * pace * 1e9))
@@ -72,7 +71,7 @@ def demo(*, names: Sequence[str] | None, is_fast: bool) -> int:
     )
     sys.stdout.flush()
     with DemoProvider(keep=False) as provider:
-        _instrument(board, _STALL_SECONDS * pace)
+        _instrument(board, scenes, _STALL_SECONDS * pace)
         lines, is_interrupted = _play(scenes, provider, board, pace)
     streamspan.uninstrument()
     if lines:
@@ -85,18 +84,30 @@ def _chosen(names: Sequence[str] | None) -> tuple[Scene, ...]:
     if unknown := [name for name in names or () if name not in by_name]:
         raise CommandError(f"there is no scene {', '.join(unknown)}; there are {', '.join(by_name)}", 2)
     chosen = [by_name[name] for name in dict.fromkeys(names or by_name)]
+    if not names:  # what is installed is shown; without any SDK, what httpx can show
+        with_sdk = [scene for scene in chosen if VENDORS[scene.vendor].is_installed]
+        chosen = with_sdk or [scene for scene in chosen if _can_play(scene)] or chosen
+    if absent := [vendor_of(scene.vendor).package for scene in chosen if not _can_play(scene)]:
+        packages = " and ".join(dict.fromkeys(absent))
+        raise CommandError(f"these scenes play through {packages}, which is not installed: {_INSTALL}")
     first = min(scene.start for scene in chosen)
     return tuple(replace(scene, start=scene.start - first) for scene in chosen)
+
+
+def _can_play(scene: Scene) -> bool:
+    vendor = vendor_of(scene.vendor)
+    return vendor.is_installed and vendor.plays(scene)
 
 
 def _terminated(number: int, _: FrameType | None) -> None:
     sys.exit(128 + number)
 
 
-def _instrument(board: Board, stall_seconds: float) -> None:
+def _instrument(board: Board, scenes: Sequence[Scene], stall_seconds: float) -> None:
     streamspan.uninstrument()  # by an agent that has started this process, without the board as its listener
     config = streamspan.Config(stall_seconds=stall_seconds, include_usage=True, console=False)
-    listening: dict[str, Any] = {"libraries": ["openai"], "config": config, "on_session_end": board.ended}
+    libraries = list({vendor_of(scene.vendor).library: None for scene in scenes})
+    listening: dict[str, Any] = {"libraries": libraries, "config": config, "on_session_end": board.ended}
     if _is_exporting():
         streamspan.instrument(**listening)
     else:
