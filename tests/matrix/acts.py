@@ -11,11 +11,9 @@ import threading
 from typing import Any
 
 import anyio
-import openai
 
 from support.caller import Caller, Held
-from support.sdk import http
-from support.surfaces import Surface
+from support.surface import Surface
 
 
 class AppError(Exception):
@@ -50,7 +48,7 @@ async def until_done(caller: Caller, surface: Surface, scenario: str) -> None:
 
 async def final_answer(caller: Caller, surface: Surface, scenario: str) -> None:
     """Ask the SDK for the whole answer."""
-    names = ("get_final_completion", "get_final_response", "get_final_messages")
+    names = ("get_final_completion", "get_final_response", "get_final_messages", "get_final_message")
     async with caller.holding(surface, scenario) as held:
         async with caller.noting():
             ask = next(getattr(held.stream, name) for name in names if hasattr(held.stream, name))
@@ -62,8 +60,7 @@ async def final_answer(caller: Caller, surface: Surface, scenario: str) -> None:
 async def read_whole(caller: Caller, surface: Surface, scenario: str) -> None:
     """Read the whole body at once, unparsed."""
     async with caller.noting(), caller.holding(surface, scenario) as held:
-        response = held.response
-        caller.seen.note("body", await caller.wait(response.aread() if caller.is_async else response.read()))
+        caller.seen.note("body", await caller.wait(surface.whole(held.response)))
         caller.ended()
 
 
@@ -71,7 +68,7 @@ async def _take_all(caller: Caller, surface: Surface, held: Held) -> None:
     """Read everything but the end of the iteration."""
     await caller.take(held, surface, 1, is_exact=False)
     await caller.until(lambda: caller.exchange.finished_ns)
-    events = sum(payload != "[DONE]" for _, payload in caller.exchange.sent)
+    events = sum(surface.hands_out(payload) for _, payload in caller.exchange.sent)
     await caller.take(held, surface, events - 1, is_exact=False)
 
 
@@ -236,9 +233,7 @@ async def close_from_thread(caller: Caller, surface: Surface, scenario: str) -> 
         try:
             for item in held.stream:
                 caller.taken += surface.weight(item)
-        except openai.APIError as exc:
-            failed.append(exc)
-        except http.HTTPError as exc:
+        except Exception as exc:  # noqa: BLE001 - of the SDK or of its HTTP library; noted below
             failed.append(exc)
 
     reader = threading.Thread(target=read)
@@ -387,6 +382,18 @@ async def cancel_opening(caller: Caller, surface: Surface, scenario: str) -> Non
         await caller.open(surface, scenario)
 
     task = asyncio.create_task(body())
+    await caller.until(lambda: caller.server.exchanges)
+    await caller.pause()
+    task.cancel()
+    await asyncio.wait([task])
+    caller.ended()
+    await _noted(caller, task)
+
+
+async def cancel_first_read(caller: Caller, surface: Surface, scenario: str) -> None:
+    """Cancel the first read before there are headers."""
+    held = await caller.open(surface, scenario)
+    task = asyncio.create_task(caller.read(held, surface))
     await caller.until(lambda: caller.server.exchanges)
     await caller.pause()
     task.cancel()

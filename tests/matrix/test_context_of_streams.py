@@ -23,16 +23,16 @@ import streamspan
 from streamspan import _api
 from streamspan.demo import DemoProvider
 from support.caller import Caller
-from support.sdk import http
+from support.openai_sdk import VERSION, http
 from support.seen import TLS
-from support.surfaces import CHAT, HELPER, LINES, MESSAGES, RAW, RESPONSES, STREAMING, Surface
+from support.surface import Surface
+from support.surfaces import each
+from support.surfaces.openai import CHAT, MESSAGES, MODEL
 from support.telemetry import Told, scope_of
 from support.twice import drive, run_twice
 
 _COLOURS = pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
-_SURFACES = pytest.mark.parametrize(
-    "surface", [CHAT, RAW, STREAMING, LINES, HELPER, RESPONSES], ids=lambda surface: surface.name
-)
+_SURFACES = pytest.mark.parametrize("surface", each("CONTEXTS"), ids=lambda surface: f"{surface.layer}-{surface.name}")
 _OK = "ok;chunks=4"
 
 
@@ -86,6 +86,8 @@ def _models(told: Told) -> dict[str, ReadableSpan]:
 # --- the caller's span -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore:Granular retry options:UserWarning")  # both of google-genai 1.56
+@pytest.mark.filterwarnings("ignore:Async interactions client cannot use aiohttp:UserWarning")
 @_SURFACES
 @_COLOURS
 def test_the_current_span_is_the_callers(
@@ -512,3 +514,19 @@ def test_every_span_is_of_our_scope(server: DemoProvider, told: Told) -> None:
     assert data is not None
     scopes = [scope.scope for resource in data.resource_metrics for scope in resource.scope_metrics]
     assert {(scope.name, scope.version) for scope in scopes} == {("streamspan", streamspan.__version__)}
+
+
+@pytest.mark.skipif(VERSION < (2, 0), reason="this SDK takes no callable as its key")
+def test_a_callable_api_key_is_the_applications_code(server: DemoProvider, told: Told, tracer: Tracer) -> None:
+    """It is called inside the SDK, and sees the application's span, as without us."""
+    seen: list[Any] = []
+
+    def key() -> str:
+        seen.append(trace.get_current_span())
+        return "key"
+
+    url = server.url(_OK)
+    with openai.OpenAI(base_url=url, api_key=key) as client, tracer.start_as_current_span("app") as app:
+        list(client.chat.completions.create(model=MODEL, messages=MESSAGES, stream=True))
+    assert seen == [app]
+    assert told.span.parent == app.get_span_context()

@@ -12,25 +12,16 @@ import pytest
 
 from streamspan.demo import DemoProvider
 from support.caller import Caller
-from support.surfaces import (
-    CHAT,
-    COMPLETIONS,
-    HELPER,
-    LINES,
-    POST_RESPONSE,
-    RAW,
-    RESPONSES,
-    RESPONSES_HELPER,
-    STREAMING,
-    Surface,
-)
+from support.surface import Surface
+from support.surfaces import SURFACES, each
+from support.surfaces.openai import CHAT
 from support.twice import run_twice, settle
 
-_SURFACES = (CHAT, RAW, STREAMING, LINES, HELPER, COMPLETIONS, RESPONSES, RESPONSES_HELPER, POST_RESPONSE)
 _GATE = "gate;chunks=4"
 _CASES = [
-    pytest.param(surface, is_async, id=f"{surface.name}-{'async' if is_async else 'sync'}")
-    for surface in _SURFACES
+    pytest.param(surface, is_async, id=f"{surface.layer}-{surface.name}-{'async' if is_async else 'sync'}")
+    for surface in each("LIFETIMES")
+    if surface in SURFACES
     for is_async in (False, True)
 ]
 _EVERYWHERE = pytest.mark.parametrize(("surface", "is_async"), _CASES)
@@ -123,7 +114,7 @@ def test_what_is_dropped_lives_as_long_as_without_us(
     run_twice(server, program, is_async=is_async)
 
 
-@pytest.mark.parametrize("surface", [CHAT, RAW, RESPONSES, HELPER], ids=lambda surface: surface.name)
+@pytest.mark.parametrize("surface", each("CHUNK_LIFETIMES"), ids=lambda surface: f"{surface.layer}-{surface.name}")
 @pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 def test_chunks_are_freed_as_without_us(server: DemoProvider, surface: Surface, is_async: bool) -> None:
     """When the stream is over no chunk is kept, although the stream is."""

@@ -13,8 +13,9 @@ import pytest
 
 from streamspan.demo import DemoProvider
 from support.caller import Caller
-from support.sdk import VERSION, has_argument, http
-from support.surfaces import (
+from support.openai_sdk import VERSION, has_argument, http
+from support.surface import Surface
+from support.surfaces.openai import (
     CHAT,
     COMPLETIONS,
     EVERY_SURFACE,
@@ -25,7 +26,6 @@ from support.surfaces import (
     RESPONSES,
     RUNS,
     SURFACES,
-    Surface,
 )
 from support.telemetry import Told
 from support.twice import run_twice

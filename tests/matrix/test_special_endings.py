@@ -18,10 +18,11 @@ from streamspan import _api
 from streamspan._session import Session
 from streamspan.demo import DemoProvider
 from support.caller import Caller
+from support.openai_sdk import http
 from support.replay import Replay
-from support.sdk import http
 from support.seen import TLS, plain
-from support.surfaces import CHAT, HELPER, LINES, MESSAGES, MODEL, RAW, RESPONSES, Surface
+from support.surface import Surface
+from support.surfaces.openai import CHAT, HELPER, LINES, MESSAGES, MODEL, RAW, RESPONSES
 from support.telemetry import Told
 from support.twice import drive, run_twice
 

@@ -8,19 +8,17 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Generator
+from inspect import isawaitable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-import openai
-
 from streamspan import _api
 from streamspan.demo import DemoProvider, Exchange
-from support.sdk import http
-from support.seen import Seen, fault, headers, plain, type_name
+from support.seen import Seen, fault, plain, type_name
 
 if TYPE_CHECKING:
-    from support.surfaces import Surface
+    from support.surface import Surface
 
 
 class Held:
@@ -31,12 +29,14 @@ class Held:
         manager: what `with` is applied to.
         closer: what is closed.
         response: the HTTP response.
+        surface: what it is a stream of.
     """
 
-    __slots__ = ("__weakref__", "closer", "iterator", "manager", "response", "stream")
+    __slots__ = ("__weakref__", "closer", "iterator", "manager", "response", "stream", "surface")
 
-    def __init__(self, stream: Any, manager: Any, closer: Any, response: Any) -> None:
+    def __init__(self, stream: Any, manager: Any, closer: Any, response: Any, surface: Surface) -> None:
         self.stream, self.manager, self.closer, self.response = stream, manager, closer, response
+        self.surface = surface
         self.iterator: Any = None
 
 
@@ -62,7 +62,7 @@ class Caller:
 
     async def wait(self, value: Any) -> Any:
         """Return the value, or what it is awaited for in the async colour."""
-        return await value if self.is_async else value
+        return await value if self.is_async and isawaitable(value) else value
 
     async def pause(self) -> None:
         """Let others run."""
@@ -88,19 +88,23 @@ class Caller:
         client = surface.client(self, scenario)
         self.clients.append(client)
         made = surface.start(client)
-        entered = await self.enter(made) if surface.is_manager else await self.wait(made)
+        if surface.is_manager:
+            entered = await self.enter(made)
+        else:
+            entered = await self.wait(made) if surface.awaits_start else made
         stream = await self.wait(surface.view(entered)) if surface.awaits_view else surface.view(entered)
         manager = made if surface.is_manager else stream
-        held = Held(stream, manager, surface.closer(entered, stream), surface.response(entered))
-        self._note_opened(held)
+        response = None if surface.response is None else surface.response(entered)
+        held = Held(stream, manager, surface.closer(entered, stream), response, surface)
+        self._note_opened(held, surface)
         return held
 
-    def _note_opened(self, held: Held) -> None:
+    def _note_opened(self, held: Held, surface: Surface) -> None:
         response, stream = held.response, held.stream
-        self.seen.note("opened", type_name(stream), isinstance(stream, openai.Stream | openai.AsyncStream))
-        self.seen.note("iterator", type_name(stream.__aiter__() if self.is_async else iter(stream)))
-        self.seen.note("response", type_name(response), response.status_code, headers(response.headers))
-        self.seen.note("closed", response.is_closed, response.is_stream_consumed)
+        self.seen.note("opened", _kind(stream), isinstance(stream, surface.bases))
+        self.seen.note("iterator", _kind(stream.__aiter__() if self.is_async else iter(stream)))
+        if response is not None:
+            self.seen.note("response", type_name(response), *surface.head(response))
 
     async def enter(self, manager: Any) -> Any:
         """Enter a manager as `with` does."""
@@ -135,18 +139,20 @@ class Caller:
     def progress(self, held: Held) -> None:
         """Note how far the response has been read."""
         response = held.response
-        self.seen.note("progress", response.num_bytes_downloaded, response.is_closed, response.is_stream_consumed)
+        if response is not None:
+            self.seen.note("progress", *held.surface.progress(response, self.clients[-1]))
 
     async def close(self, held: Held) -> None:
         """Close the stream."""
         closer = held.closer
-        # An HTTP response has two names for it, SDK objects have one in both colours.
-        has_two = self.is_async and isinstance(closer, http.Response)
-        await self.wait(closer.aclose() if has_two else closer.close())
+        # An HTTP response has two names for it and a generator only the other one; SDK objects have one in both colours.
+        is_other = isinstance(closer, AsyncGenerator) or type_name(closer).startswith(("httpx.", "httpx2."))
+        await self.wait(closer.aclose() if self.is_async and is_other else closer.close())
 
     async def close_response(self, held: Held) -> None:
         """Close the HTTP response under the stream."""
-        await self.wait(held.response.aclose() if self.is_async else held.response.close())
+        response = held.response
+        await self.wait(response.aclose() if hasattr(response, "aclose") and self.is_async else response.close())
 
     # --- endings -------------------------------------------------------------------------------------------------
 
@@ -167,6 +173,11 @@ class Caller:
                 await asyncio.sleep(0)
         if self._ended_spans is not None:
             _api.drain()
+
+
+def _kind(stream: Any) -> str:
+    """Name the type of a stream; a generator may be any class that is one, for nobody can make another generator."""
+    return "a generator" if isinstance(stream, Generator | AsyncGenerator) else type_name(stream)
 
 
 class Holding:

@@ -12,7 +12,7 @@ from streamspan._config import Config
 from streamspan._guard import Guard
 from streamspan._lifecycle import Lifecycle
 from streamspan._ownership import Call
-from streamspan._records import Delta, Ending, Request
+from streamspan._records import ConnectionSummary, Delta, Ending, Request
 from streamspan._session import Session
 from streamspan._sessions import Sessions
 from streamspan.providers import Endpoint, Provider
@@ -65,17 +65,43 @@ class Note:
 
 
 @dataclass
+class ConnectionNote:
+    """The telemetry of a connection: what it was told."""
+
+    request: Request
+    context: Context = field(default_factory=Context)
+    model: str = ""
+    summary: ConnectionSummary | None = None
+
+    def named(self, model: str) -> None:
+        """Take the model."""
+        self.model = model
+
+    def ended(self, summary: ConnectionSummary) -> None:
+        """Take the end."""
+        assert self.summary is None
+        self.summary = summary
+
+
+@dataclass
 class Notes:
     """A recorder that takes notes; of spans that record, unless told otherwise."""
 
     is_recording: bool = True
     notes: list[Note] = field(default_factory=list[Note])
+    connections: list[ConnectionNote] = field(default_factory=list[ConnectionNote])
 
     def start(self, request: Request, started_unix_ns: int) -> Note:
         """Start the notes of a session."""
         assert started_unix_ns > 0
         self.notes.append(Note(request, is_recording=self.is_recording))
         return self.notes[-1]
+
+    def connecting(self, request: Request, started_unix_ns: int) -> ConnectionNote:
+        """Start the notes of a connection."""
+        assert started_unix_ns > 0
+        self.connections.append(ConnectionNote(request))
+        return self.connections[-1]
 
 
 class Feed:

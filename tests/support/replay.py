@@ -27,10 +27,18 @@ class Replay:
         pieces: the body.
         end: what comes after them.
         headers: further response headers.
+        content_type: what it says that the body is.
     """
 
-    def __init__(self, pieces: Sequence[bytes], *, end: End = "last-chunk", headers: Iterable[str] = ()) -> None:
-        head = ["HTTP/1.1 200 OK", "content-type: text/event-stream", "transfer-encoding: chunked", *headers, "", ""]
+    def __init__(
+        self,
+        pieces: Sequence[bytes],
+        *,
+        end: End = "last-chunk",
+        headers: Iterable[str] = (),
+        content_type: str = "text/event-stream",
+    ) -> None:
+        head = ["HTTP/1.1 200 OK", f"content-type: {content_type}", "transfer-encoding: chunked", *headers, "", ""]
         framed = [b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces]
         self._data = "\r\n".join(head).encode() + b"".join(framed) + (b"0\r\n\r\n" if end == "last-chunk" else b"")
         self._end = end

@@ -18,6 +18,7 @@ TLS = ssl.create_default_context()
 
 _VARYING = (
     (re.compile(r"127\.0\.0\.1:\d+"), "HOST"),
+    (re.compile(r"Signature=[0-9a-f]+"), "Signature=S"),
     (re.compile(r"boundary=\S+"), "boundary=B"),
     (re.compile(r"0x[0-9a-f]+"), "0xADDRESS"),
     (re.compile(r"fd=\d+"), "fd=N"),
@@ -26,7 +27,18 @@ _VARYING = (
     (re.compile(r"name='Task-\d+'"), "name='Task-N'"),
 )
 # They hold the port, a random id or the time.
-_VARYING_HEADERS = frozenset({"host", "date", "idempotency-key"})
+_VARYING_HEADERS = frozenset(
+    {
+        "host",
+        "date",
+        "idempotency-key",
+        "amz-sdk-invocation-id",
+        "amz-sdk-request",
+        "x-amz-date",
+        "x-amzn-trace-id",
+        "sec-websocket-key",
+    }
+)
 
 
 def steady(text: str) -> str:

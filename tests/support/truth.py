@@ -1,6 +1,6 @@
 """What a recorded or played stream says, read from its payloads without a line of streamspan's own code.
 
-Knows the OpenAI wire formats, as JSON over `data:` lines.
+Knows the wire formats of OpenAI and Anthropic, as JSON over `data:` lines.
 """
 
 from __future__ import annotations
@@ -174,6 +174,117 @@ def of_run(events: Iterable[Payload]) -> Truth:
         if name.startswith("thread.run.") and not name.startswith("thread.run.step"):
             truth.id, truth.model = truth.id or data["id"], truth.model or data["model"]
     return truth
+
+
+def of_messages(events: Iterable[Payload]) -> Truth:
+    """Read a stream of Anthropic's Messages."""
+    truth = Truth(finish={0: "error"})
+    counts: dict[str, int] = {}
+    for _, data in events:
+        kind = data["type"]
+        truth.chunks += kind != "ping"
+        if kind == "message_start":
+            message = data["message"]
+            truth.id, truth.model = message["id"], message["model"]
+            counts |= {name: n for name, n in message["usage"].items() if type(n) is int and name != "output_tokens"}
+        elif kind == "message_delta":
+            truth.finish[0] = data["delta"]["stop_reason"]
+            details = data["usage"].get("output_tokens_details") or {}
+            counts |= {name: n for name, n in {**data["usage"], **details}.items() if type(n) is int}
+        elif kind == "content_block_start" and data["content_block"]["type"].endswith("tool_use"):
+            truth.call(0, data["index"], data["content_block"]["name"], "")
+        elif kind == "content_block_delta":
+            delta = data["delta"]
+            truth.text += delta.get("text", "")
+            truth.reasoning += delta.get("thinking", "")
+            if "partial_json" in delta:
+                truth.call(0, data["index"], "", delta["partial_json"])
+        elif kind == "error":
+            truth.error = data["error"]["type"]
+        truth.is_done = kind == "message_stop"
+    truth.usage = {name: counts[key] for name, key in _MESSAGES_USAGE.items() if key in counts}
+    truth.usage["input_tokens"] += sum(n for name, n in truth.usage.items() if name.startswith("cache_"))
+    return truth
+
+
+_MESSAGES_USAGE = {
+    "input_tokens": "input_tokens",
+    "output_tokens": "output_tokens",
+    "cache_read.input_tokens": "cache_read_input_tokens",
+    "cache_write.input_tokens": "cache_creation_input_tokens",
+    "reasoning.output_tokens": "thinking_tokens",
+}
+
+
+def of_content(events: Iterable[Payload]) -> Truth:
+    """Read a stream of Gemini's `streamGenerateContent`."""
+    truth = Truth()
+    for _, data in events:
+        truth.chunks += 1
+        truth.id, truth.model = truth.id or data.get("responseId", ""), truth.model or data.get("modelVersion", "")
+        for candidate in data.get("candidates", ()):
+            index = candidate.get("index", 0)
+            truth.finish[index] = candidate.get("finishReason") or truth.finish.get(index, "error")
+            for part in candidate.get("content", {}).get("parts", ()):
+                truth.reasoning += part.get("text", "") if part.get("thought") else ""
+                truth.text += "" if part.get("thought") else part.get("text", "")
+                if call := part.get("functionCall"):
+                    arguments = json.dumps(call.get("args", {}), ensure_ascii=False, separators=(",", ":"))
+                    truth.call(index, len(truth.tools), call["name"], arguments)
+                if code := part.get("executableCode"):
+                    truth.call(index, len(truth.tools), "code_execution", code["code"])
+        if blocked := data.get("promptFeedback", {}).get("blockReason"):
+            truth.finish[0] = blocked
+        truth.usage |= _content_usage(data.get("usageMetadata", {}))
+    return truth
+
+
+def _content_usage(counts: Mapping[str, Any]) -> dict[str, int]:
+    found = {
+        "input_tokens": [counts.get("promptTokenCount"), counts.get("toolUsePromptTokenCount")],
+        "output_tokens": [counts.get("candidatesTokenCount"), counts.get("thoughtsTokenCount")],
+        "cache_read.input_tokens": [counts.get("cachedContentTokenCount")],
+        "reasoning.output_tokens": [counts.get("thoughtsTokenCount")],
+    }
+    known = {name: [count for count in each if count is not None] for name, each in found.items()}
+    return {name: sum(each) for name, each in known.items() if each}
+
+
+def of_interaction(events: Iterable[Payload]) -> Truth:
+    """Read a stream of Gemini's Interactions."""
+    truth = Truth(finish={0: "error"})
+    for _, data in events:
+        if data is None:
+            truth.is_done = True
+            break
+        truth.chunks += 1
+        kind, delta, step = data["event_type"], data.get("delta", {}), data.get("step", {})
+        interaction = data.get("interaction", {})
+        truth.id, truth.model = truth.id or interaction.get("id", ""), truth.model or interaction.get("model", "")
+        if kind == "step.start" and step["type"].endswith("_call"):
+            truth.call(0, data["index"], step["name"], "")
+        elif delta.get("type") == "text":
+            truth.text += delta["text"]
+        elif delta.get("type") == "thought_summary":
+            truth.reasoning += delta["content"]["text"]
+        elif delta.get("type") == "arguments_delta":
+            truth.call(0, data["index"], "", delta["arguments"])
+        elif kind == "error":
+            truth.error = data["error"]["code"]
+        elif kind == "interaction.completed":
+            truth.finish[0] = interaction["status"]
+        usage = interaction.get("usage") or data.get("metadata", {}).get("usage")
+        truth.usage |= _interaction_usage(usage) if usage else {}
+    return truth
+
+
+def _interaction_usage(usage: Mapping[str, int]) -> dict[str, int]:
+    return {
+        "input_tokens": usage["total_input_tokens"] + usage["total_tool_use_tokens"],
+        "output_tokens": usage["total_output_tokens"] + usage["total_thought_tokens"],
+        "cache_read.input_tokens": usage["total_cached_tokens"],
+        "reasoning.output_tokens": usage["total_thought_tokens"],
+    }
 
 
 def messages_of(attributes: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The public surfaces that give a stream, as data: a new provider adds entries.
+"""OpenAI's surfaces that give a stream, as data.
 
 Knows how each is called, what is iterated over, what is closed, and what a complete stream of it says. The waits and
 the endings are in `support.caller` and in the matrix.
@@ -6,8 +6,9 @@ the endings are in `support.caller` and in the matrix.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+import json
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import httpx
@@ -15,33 +16,15 @@ import openai
 from openai.types.chat import ChatCompletionChunk
 
 from support.caller import Caller
-from support.sdk import VERSION, has_argument, http
+from support.clocked import Clocked, Piece
+from support.openai_sdk import ERRORS, ERRORS_RAW, VERSION, has_argument, http
 from support.seen import TLS
+from support.shapes import Reading, Shape
+from support.surface import TIMEOUTS, Surface, entered_of, same
+from support.truth import of_chat, of_responses, of_run
 
 MODEL = "gpt-demo"
 MESSAGES: Any = [{"role": "user", "content": "What is a stream?"}]
-READ_TIMEOUT = 0.3
-_TIMEOUT = {"connect": 5.0, "read": 5.0, "write": 5.0, "pool": 5.0}
-
-
-def _same(value: Any) -> Any:
-    return value
-
-
-def _one(_: Any) -> int:
-    return 1
-
-
-def _response(entered: Any) -> Any:
-    return entered.response
-
-
-def _stream(_: Any, stream: Any) -> Any:
-    return stream
-
-
-def _entered(entered: Any, _: Any) -> Any:
-    return entered
 
 
 def openai_client(caller: Caller, scenario: str) -> Any:
@@ -53,7 +36,7 @@ def openai_client(caller: Caller, scenario: str) -> Any:
 def _openai(caller: Caller, scenario: str, http_client: Any) -> Any:
     kind: Any = openai.AsyncOpenAI if caller.is_async else openai.OpenAI
     read = caller.options.get("read_timeout")
-    timeout = http.Timeout(**(_TIMEOUT | ({"read": read} if read else {})))
+    timeout = http.Timeout(**(TIMEOUTS | ({"read": read} if read else {})))
     retries = caller.options.get("max_retries", 2)
     url = caller.options.get("base_url") or caller.server.url(scenario)
     return kind(base_url=url, api_key="key", http_client=http_client, timeout=timeout, max_retries=retries)
@@ -100,45 +83,6 @@ def _mock_http(caller: Caller, got: Any) -> Any:
     if caller.is_async:
         return http.AsyncClient(transport=http.MockTransport(ahandler))
     return http.Client(transport=http.MockTransport(handler))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Surface:
-    """One way to get a stream.
-
-    Args:
-        name: how the test is called.
-        start: client to what the SDK returns: a stream, its awaitable, or a manager.
-        client: makes the client.
-        view: what was returned or entered, to what is iterated over.
-        awaits_view: whether that has to be awaited in the async colour.
-        is_manager: whether `start` returns a context manager.
-        closer: what has `close`.
-        response: what was entered, to the HTTP response.
-        weight: how many events of the wire an item completes.
-        operation, model: as the span has them.
-        finish: finish reasons of a complete stream; empty where there are none.
-        traits: what applies to it, see `matrix.endings`.
-    """
-
-    name: str
-    start: Callable[[Any], Any]
-    client: Callable[[Caller, str], Any] = openai_client
-    view: Callable[[Any], Any] = _same
-    awaits_view: bool = False
-    is_manager: bool = False
-    closer: Callable[[Any, Any], Any] = _stream
-    response: Callable[[Any], Any] = _response
-    weight: Callable[[Any], int] = _one
-    operation: str = "chat"
-    model: str | None = MODEL
-    finish: tuple[str, ...] = ("stop",)
-    traits: frozenset[str] = frozenset()
-
-    @property
-    def missing(self) -> tuple[str, ...]:
-        """Finish reasons of a stream that was cut off."""
-        return ("error",) if self.finish else ()
 
 
 def _chat(client: Any, **more: Any) -> Any:
@@ -201,19 +145,30 @@ def _post_parsed(client: Any) -> Any:
     return _post(client, cast_to=ChatCompletionChunk, stream_cls=kind[ChatCompletionChunk])
 
 
+_INCOMPLETE = {"token-limit": ("max_output_tokens",)}
 _ITEMS = frozenset({"items", "with", "server"})
 _CHAT = _ITEMS | {"chat", "done", "create"}
 _ALL = frozenset({"full"})
 
-CHAT = Surface(name="chat", start=_chat, traits=_CHAT | _ALL)
-RAW = Surface(
+_surface = partial(
+    Surface,
+    layer="openai",
+    client=openai_client,
+    bases=(openai.Stream, openai.AsyncStream),
+    model=MODEL,
+    finishes={"token-limit": ("length",), "tools": ("tool_calls",), "two-choices": ("stop", "length")},
+    errors=ERRORS,
+)
+
+CHAT = _surface(name="chat", start=_chat, traits=_CHAT | _ALL)
+RAW = _surface(
     name="chat-raw-parse",
     start=lambda client: client.chat.completions.with_raw_response.create(model=MODEL, messages=MESSAGES, stream=True),
     view=_parsed,
     response=_http,
     traits=(_CHAT - {"create"}) | _ALL,
 )
-STREAMING = Surface(
+STREAMING = _surface(
     name="chat-streaming-parse",
     start=lambda client: client.chat.completions.with_streaming_response.create(
         model=MODEL, messages=MESSAGES, stream=True
@@ -221,7 +176,7 @@ STREAMING = Surface(
     is_manager=True,
     view=_parsed,
     awaits_view=True,
-    closer=_entered,
+    closer=entered_of,
     response=_http,
     traits=(_CHAT - {"create"}) | _ALL,
 )
@@ -231,6 +186,7 @@ LINES = replace(
     view=_lines,
     awaits_view=False,
     weight=_ends_event,
+    errors=ERRORS_RAW,
     traits=frozenset({"wire", "with", "server", "chat", "done", "full"}),
 )
 BYTES = replace(
@@ -240,7 +196,7 @@ BYTES = replace(
     weight=_events_in,
     traits=LINES.traits - {"full"},
 )
-HELPER = Surface(
+HELPER = _surface(
     name="chat-helper",
     start=chat_helper,
     is_manager=True,
@@ -248,10 +204,11 @@ HELPER = Surface(
     weight=_is_chunk,
     traits=_ITEMS | {"chat", "done", "helper", "chat-helper", "full"},
 )
-RESPONSES = Surface(
+RESPONSES = _surface(
     name="responses",
     start=lambda client: client.responses.create(model=MODEL, input="What is a stream?", stream=True),
     finish=("completed",),
+    finishes=_INCOMPLETE,
     traits=_ITEMS | {"responses", "create"} | _ALL,
 )
 RESPONSES_LINES = replace(
@@ -261,35 +218,39 @@ RESPONSES_LINES = replace(
         model=MODEL, input="What is a stream?", stream=True
     ),
     finish=("completed",),
+    finishes=_INCOMPLETE,
     traits=frozenset({"wire", "with", "server", "responses"}),
 )
-RESPONSES_HELPER = Surface(
+RESPONSES_HELPER = _surface(
     name="responses-helper",
     start=lambda client: client.responses.stream(model=MODEL, input="What is a stream?"),
     is_manager=True,
     response=lambda stream: stream._response,
     finish=("completed",),
+    finishes=_INCOMPLETE,
     traits=_ITEMS | {"responses", "helper", "responses-helper", "full"},
 )
-RETRIEVE = Surface(
+RETRIEVE = _surface(
     name="responses-retrieve",
     start=lambda client: client.responses.retrieve("resp_demo", stream=True),
     operation="fetch_response",
     model=None,
     finish=("completed",),
+    finishes=_INCOMPLETE,
     traits=_ITEMS | {"responses"},
 )
-COMPLETIONS = Surface(
+COMPLETIONS = _surface(
     name="completions",
     start=lambda client: client.completions.create(model=MODEL, prompt="What is a stream?", stream=True),
     operation="text_completion",
     traits=_ITEMS | {"done", "completions"},
 )
-RUNS = Surface(
+RUNS = _surface(
     name="runs",
     start=_runs,
     operation="invoke_agent",
     finish=("completed",),
+    finishes={"token-limit": ("max_completion_tokens",)},
     traits=_ITEMS | {"done", "runs"},
 )
 RUNS_HELPER = replace(
@@ -302,34 +263,48 @@ RUNS_HELPER = replace(
     response=_assistant_response,
     traits=_ITEMS | {"done", "runs", "helper", "runs-helper"},
 )
-IMAGES = Surface(
+IMAGES = _surface(
     name="images",
     start=lambda client: client.images.generate(prompt="a stream", model=MODEL, stream=True, partial_images=3),
     operation="image_generation",
     finish=(),
+    finishes={},
     traits=_ITEMS | {"media"},
 )
-TRANSCRIPTIONS = Surface(
+TRANSCRIPTIONS = _surface(
     name="transcriptions",
     start=lambda client: client.audio.transcriptions.create(file=("a.wav", b"RIFF"), model=MODEL, stream=True),
     operation="transcription",
     finish=(),
+    finishes={},
     traits=_ITEMS | {"media"},
 )
 POST = replace(CHAT, name="post-stream-cls", start=_post_parsed, traits=_CHAT - {"create"})
-POST_RESPONSE = Surface(
+POST_RESPONSE = _surface(
     name="post-response",
     start=lambda client: _post(client, cast_to=http.Response),
     view=_http_lines,
-    closer=_entered,
-    response=_same,
+    closer=entered_of,
+    response=same,
     weight=_ends_event,
+    errors=ERRORS_RAW,
     traits=frozenset({"wire", "server", "chat", "done"}),
 )
 AZURE = replace(CHAT, name="azure", client=_azure_client, traits=_CHAT - {"create"} | {"azure"})
-LEGACY = replace(CHAT, name="legacy-httpx-client", client=_legacy_client, traits=_CHAT - {"create"} | {"legacy"})
+LEGACY = replace(
+    CHAT,
+    name="legacy-httpx-client",
+    client=_legacy_client,
+    # Before openai 3.20 failures of the connection are named by the client's own library.
+    errors={word: name.replace("httpx2.", "httpx.") for word, name in ERRORS.items()},
+    traits=_CHAT - {"create"},
+)
 AIOHTTP = replace(
-    CHAT, name="aiohttp-transport", client=_aiohttp_client, traits=_CHAT - {"create"} | {"async", "aiohttp"}
+    CHAT,
+    name="aiohttp-transport",
+    client=_aiohttp_client,
+    errors={**ERRORS, "lost-connection": ERRORS["broken-read"]},
+    traits=_CHAT - {"create"} | {"async", "aiohttp"},
 )
 MOCK = replace(CHAT, name="mock-transport", client=_mock_client, traits=_CHAT - {"create", "server"} | {"mock"})
 
@@ -366,3 +341,80 @@ EVERY_SURFACE: tuple[Surface, ...] = (
     MOCK,
 )
 SURFACES = tuple(surface for surface in EVERY_SURFACE if _AVAILABLE.get(surface.name, True))
+
+# For the other files of the matrix, as in `support.surfaces`.
+_BOTH = (CHAT, LINES)
+SHAPES: tuple[Shape, ...] = (
+    Shape("ok", (CHAT, LINES, COMPLETIONS, RESPONSES, RESPONSES_LINES), "text"),
+    Shape("tools", (CHAT, LINES, RESPONSES, RESPONSES_LINES), "tool_call"),
+    Shape("reasoning", (CHAT, LINES, RESPONSES, RESPONSES_LINES), "reasoning"),
+    Shape("refusal", (CHAT, LINES, RESPONSES, RESPONSES_LINES), "refusal"),
+    Shape("audio", _BOTH, "text"),
+    Shape("n2", _BOTH, "text"),
+    Shape("one_chunk", (CHAT, LINES, RESPONSES), "text"),
+    Shape("null_choices", _BOTH, "text"),
+    Shape("empty_choices_first", _BOTH, "text"),
+    Shape("no_delta", _BOTH, "text"),
+    Shape("missing_tool_index", _BOTH, "tool_call"),
+    Shape("cumulative_usage", _BOTH, "text"),
+    Shape("usage_only", _BOTH, "text"),
+    Shape("usage_on_finish", _BOTH, "text"),
+    Shape("usage_after_finish", _BOTH, "text"),
+    Shape("obfuscation", (CHAT, LINES, RESPONSES), "text"),
+    Shape("keepalive", _BOTH, "text"),
+)
+TRUTHS: tuple[Reading, ...] = (
+    ("chat", of_chat),
+    ("completions", of_chat),
+    ("responses", of_responses),
+    ("runs", of_run),
+)
+LIFETIMES: tuple[Surface, ...] = (
+    CHAT,
+    RAW,
+    STREAMING,
+    LINES,
+    HELPER,
+    COMPLETIONS,
+    RESPONSES,
+    RESPONSES_HELPER,
+    POST_RESPONSE,
+)
+CHUNK_LIFETIMES: tuple[Surface, ...] = (CHAT, RAW, RESPONSES, HELPER)
+CONTEXTS: tuple[Surface, ...] = (CHAT, RAW, STREAMING, LINES, HELPER, RESPONSES)
+
+
+def _says(payload: str) -> str:
+    choices = json.loads(payload)["choices"] if payload.startswith("{") else []
+    said = [name for choice in choices for name in ("content", "reasoning_content") if choice["delta"].get(name)]
+    return {"content": "text", "reasoning_content": "reasoning"}[said[0]] if said else ""
+
+
+def _piece(wait: float, delta: dict[str, Any], finish: str | None = None, **more: Any) -> Piece:
+    choice = {"index": 0, "delta": delta, "finish_reason": finish}
+    data = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice], **more}
+    return Piece(wait, f"data: {json.dumps(data)}\n\n".encode(), delta.get("content", ""))
+
+
+def _clocked_client(http_client: Any, is_async: bool) -> Any:
+    kind: Any = openai.AsyncOpenAI if is_async else openai.OpenAI
+    return kind(api_key="key", http_client=http_client)
+
+
+CLOCKED = (
+    Clocked(
+        surface=CHAT,
+        says=_says,
+        ways=(CHAT, BYTES, HELPER),
+        pieces=(
+            _piece(0.5, {"role": "assistant", "content": ""}),
+            _piece(0.25, {"content": "Hello"}),
+            _piece(2.0, {"content": ", "}),
+            _piece(0.125, {"content": "world"}),
+            _piece(0.0625, {}, "stop", usage={"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}),
+            Piece(0.03125, b"data: [DONE]\n\n", is_chunk=False),
+        ),
+        client=_clocked_client,
+        http=http,
+    ),
+)

@@ -19,11 +19,38 @@ http: Any = import_module(_client.__module__.partition(".")[0])
 
 # Failures of the connection in the middle of a stream came as the HTTP library's own until openai 3.0.
 _WRAPS = VERSION >= (3, 20)
-LOST_CONNECTION = "openai.APIConnectionError" if _WRAPS else f"{http.__name__}.RemoteProtocolError"
-BROKEN_READ = "openai.APIConnectionError" if _WRAPS else f"{http.__name__}.ReadError"
-READ_TIMED_OUT = "openai.APITimeoutError" if _WRAPS else f"{http.__name__}.ReadTimeout"
-LOST_CONNECTION_RAW = f"{http.__name__}.RemoteProtocolError"
-READ_TIMED_OUT_RAW = f"{http.__name__}.ReadTimeout"
+_WORDS = {
+    "connection-failed": "openai.APIConnectionError",
+    "headers-timed-out": "openai.APITimeoutError",
+    "garbage": "json.decoder.JSONDecodeError",
+    "error-event": "overloaded",
+    "status-400": "invalid_value",
+    "status-401": "invalid_api_key",
+    "status-404": "model_not_found",
+    "status-429": "rate_limit_exceeded",
+    "status-500": "server_error",
+    "status-503": "overloaded",
+}
+ERRORS_RAW = {
+    **_WORDS,
+    "lost-connection": f"{http.__name__}.RemoteProtocolError",
+    "broken-read": f"{http.__name__}.ReadError",
+    "read-timed-out": f"{http.__name__}.ReadTimeout",
+}
+"""What failures are called on streams that the SDK does not parse, by the neutral words of the matrix."""
+ERRORS = {
+    **ERRORS_RAW,
+    **(
+        {
+            "lost-connection": "openai.APIConnectionError",
+            "broken-read": "openai.APIConnectionError",
+            "read-timed-out": "openai.APITimeoutError",
+        }
+        if _WRAPS
+        else {}
+    ),
+}
+"""What failures are called on streams that the SDK parses."""
 
 
 def has_argument(resource: str, method: str, argument: str) -> bool:

@@ -1,0 +1,102 @@
+"""Streams that are read with aiohttp alone, as data: every way to read, every wire format."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import aiohttp
+
+from support.caller import Caller
+from support.raw import CHAT, COMPLETIONS, CONTENT, OLLAMA, RESPONSES, Wire
+from support.seen import headers
+from support.surface import Surface, entered_of, same
+
+
+def _client(wire: Wire, caller: Caller, scenario: str) -> Any:
+    timeout = aiohttp.ClientTimeout(sock_connect=5.0, sock_read=caller.options.get("read_timeout") or 5.0)
+    client: Any = aiohttp.ClientSession(timeout=timeout)
+    # Not `base_url`, which must not have a path before aiohttp 3.12.
+    caller.options["url"] = caller.options.get("base_url") or caller.server.url(scenario, base=wire.base)
+    client.headers["x-demo"] = caller.options["url"]
+    return client
+
+
+def _url(client: Any) -> str:
+    return str(client.headers["x-demo"])
+
+
+def _post(wire: Wire, client: Any) -> Any:
+    return client.post(f"{_url(client)}{wire.path}", json=dict(wire.body), headers={"x-demo": ""})
+
+
+def _head(response: Any) -> tuple[Any, ...]:
+    return response.status, headers(response.headers), isinstance(response.content, aiohttp.StreamReader)
+
+
+def _progress(response: Any, client: Any) -> tuple[Any, ...]:
+    """Return whether it is closed, what the reader says of that, and what the connection pool holds."""
+    connector = client.connector
+    kept = None if connector is None else (len(connector._acquired), sum(map(len, connector._conns.values())))
+    return response.closed, response.connection is None, type(response.content.exception()).__name__, kept
+
+
+# Its name before aiohttp 3.10.
+_TIMEOUT_NAME = "SocketTimeoutError" if hasattr(aiohttp, "SocketTimeoutError") else "ServerTimeoutError"
+_TIMEOUT = f"aiohttp.client_exceptions.{_TIMEOUT_NAME}"
+# What nobody holds any more the transport holds, as long as the connection is open.
+_TRAITS = frozenset({"wire", "server", "async", "with", "noisy", "held-by-transport"})
+
+
+def _surface(
+    wire: Wire, way: str, *, traits: frozenset[str] = frozenset(), without: frozenset[str] = frozenset(), **more: Any
+) -> Surface:
+    errors = {
+        **wire.errors,
+        "connection-failed": "aiohttp.client_exceptions.ClientOSError",
+        "lost-connection": "aiohttp.client_exceptions.ClientPayloadError",
+        "broken-read": "aiohttp.client_exceptions.ClientPayloadError",
+        "read-timed-out": _TIMEOUT,
+        "headers-timed-out": _TIMEOUT,
+    }
+    made: dict[str, Any] = {
+        "name": f"{wire.name}-{way}",
+        "layer": "aiohttp",
+        "start": partial(_post, wire),
+        "client": partial(_client, wire),
+        "is_manager": True,
+        "closer": entered_of,
+        "response": same,
+        "head": _head,
+        "progress": _progress,
+        "whole": lambda response: response.read(),
+        "hands_out": wire.hands_out,
+        "operation": wire.operation,
+        "model": wire.model,
+        "finish": wire.finish,
+        "finishes": wire.finishes,
+        "errors": errors,
+        "resends": False,
+        "traits": (_TRAITS | wire.traits | traits) - without,
+    }
+    return Surface(**made | more)
+
+
+_LINES: dict[str, Any] = {"view": lambda response: response.content.__aiter__()}
+
+SURFACES: tuple[Surface, ...] = (
+    _surface(CHAT, "lines", traits=frozenset({"full"}), weight=CHAT.ends_event, **_LINES),
+    # `iter_any`, `iter_chunked` and `iter_chunks` are not here: what they join is a matter of time.
+    _surface(
+        CHAT,
+        "awaited",
+        weight=CHAT.ends_event,
+        is_manager=False,
+        without=frozenset({"with"}),
+        **_LINES,
+    ),
+    _surface(COMPLETIONS, "lines", weight=COMPLETIONS.ends_event, **_LINES),
+    _surface(RESPONSES, "lines", traits=frozenset({"full"}), weight=RESPONSES.ends_event, **_LINES),
+    _surface(CONTENT, "lines", weight=CONTENT.ends_event, **_LINES),
+    _surface(OLLAMA, "lines", weight=OLLAMA.ends_event, **_LINES),
+)
