@@ -47,8 +47,9 @@ def findings(
     """
     config = config or Config()
     ours = [s for s in spans if s.instrumentation_scope is not None and s.instrumentation_scope.name == _SCOPE]
-    ours = [s for s in ours if not s.name.startswith("realtime_session")]
-    found: list[str] = []
+    connections = [s for s in ours if s.name.split(" ")[0] == table.CONNECTION]
+    ours = [s for s in ours if s not in connections]
+    found = [f"span {s.name!r}: {finding}" for s in connections for finding in _connection(s, free)]
     for span in ours:
         found += (f"span {span.name!r}: {finding}" for finding in _span(span, config, free))
     by_id = {(s.context.trace_id, s.context.span_id): s for s in ours}
@@ -83,6 +84,16 @@ def _attributes(attributes: Mapping[str, object], types: Mapping[str, str], requ
 
 
 # --- spans -----------------------------------------------------------------------------------------------------------
+
+
+def _connection(span: Any, free: Collection[str]) -> Iterator[str]:
+    attributes = {name: value for name, value in span.attributes.items() if name not in free}
+    if span.kind is not SpanKind.INTERNAL:
+        yield f"its kind is {span.kind.name}"
+    if (span.status.status_code is StatusCode.ERROR) != ("error.type" in attributes):
+        yield "its status and error.type contradict each other"
+    required = ("gen_ai.operation.name", "gen_ai.provider.name", "gen_ai.realtime_session.id", "streamspan.layer")
+    yield from _attributes(attributes, table.CONNECTION_ATTRIBUTES, required)
 
 
 def _span(span: Any, config: Config, free: Collection[str]) -> Iterator[str]:
@@ -221,6 +232,7 @@ def _event_totals(
         "streamspan.cancelled": outcome == "cancelled",
         "streamspan.stall": min(attributes.get("streamspan.stall.count", 0), _MOST_STALLS),
         "streamspan.retry": min(attributes.get("http.request.resend_count", 0), _MOST_RETRIES),
+        "streamspan.hop": min(attributes.get("streamspan.hop.count", 0), _MOST_RETRIES),
     }
     for name, count in due.items():
         if len(by_name[name]) != count:

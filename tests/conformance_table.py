@@ -88,6 +88,11 @@ SPAN_ATTRIBUTES: dict[str, tuple[str, str]] = {
     "streamspan.wait.max": ("double", "recommended"),
     "streamspan.stall.count": ("int", "recommended"),
     "streamspan.stall.time": ("double", "recommended"),
+    "streamspan.hop.count": ("int", "recommended"),
+    "streamspan.langchain.run_id": ("string", "conditionally_required"),
+    "streamspan.langchain.parent_run_id": ("string", "conditionally_required"),
+    "streamspan.langchain.run_name": ("string", "conditionally_required"),
+    "streamspan.langchain.tags": ("string[]", "conditionally_required"),
     "streamspan.output_rate": ("double", "recommended"),
     "streamspan.character_rate": ("double", "recommended"),
 }
@@ -142,6 +147,7 @@ EVENTS: dict[str, Event] = {
         (_INDEX, _COUNT, _CHARACTERS, _WAIT),
     ),
     "streamspan.stall": Event({_INDEX: "int", _WAIT: "double"}, (_INDEX, _WAIT)),
+    "streamspan.hop": Event({"streamspan.hop.number": "int", _INDEX: "int"}, ("streamspan.hop.number", _INDEX)),
     "streamspan.retry": Event(
         {
             "http.request.resend_count": "int",
@@ -228,4 +234,23 @@ OWN_METRICS: dict[str, Metric] = {
     "streamspan.stalls": Metric("counter", "{stall}"),
     "streamspan.retries": Metric("counter", "{retry}"),
     "streamspan.active": Metric("up_down_counter", "{stream}"),
+}
+
+# The span of a WebSocket connection, around those of its turns.
+CONNECTION = "realtime_session"
+CONNECTION_ATTRIBUTES = {
+    "gen_ai.operation.name": "string",
+    "gen_ai.provider.name": "string",
+    "gen_ai.request.model": "string",
+    "gen_ai.realtime_session.id": "string",
+    "gen_ai.conversation.id": "string",
+    "user.id": "string",
+    "server.address": "string",
+    "server.port": "int",
+    "error.type": "string",
+    "streamspan.layer": "string",
+    "streamspan.connect_time": "double",
+    "streamspan.turn.count": "int",
+    "streamspan.interruption.count": "int",
+    "streamspan.close_code": "int",
 }

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from importlib import import_module
+from importlib.util import find_spec
 
 import pytest
 
@@ -20,11 +22,17 @@ def server() -> Iterator[DemoProvider]:
         yield provider
 
 
+_SETTINGS = (
+    "ANTHROPIC_", "AWS_", "AZURE_OPENAI_", "COHERE_", "CO_API_", "GEMINI_", "GOOGLE_", "GROQ_", "HF_", "LANGCHAIN_",
+    "LANGSMITH_", "MISTRAL_", "OLLAMA_", "OPENAI_", "OTEL_", "STREAMSPAN_",
+)  # fmt: skip
+
+
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing that the machine is set up with may change a test."""
     for name in list(os.environ):
-        if name.startswith(("OTEL_", "STREAMSPAN_", "OPENAI_", "AZURE_OPENAI_")) and name != "STREAMSPAN_RECORDINGS":
+        if name.startswith(_SETTINGS) and name != "STREAMSPAN_RECORDINGS":
             monkeypatch.delenv(name)
 
 
@@ -37,9 +45,12 @@ def _uninstrumented() -> Iterator[None]:
         api.uninstrument()
 
 
+_STAINLESS = ("openai", "anthropic", "groq")
+
+
 @pytest.fixture
 def _quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    """OpenAI waits half a second before it tries again; not here."""
-    import openai._base_client  # noqa: PLC0415 - only for tests that call it
-
-    monkeypatch.setattr(openai._base_client, "INITIAL_RETRY_DELAY", 0.01)
+    """SDKs wait half a second before they try again; not here."""
+    for name in _STAINLESS:
+        if find_spec(name) is not None:
+            monkeypatch.setattr(import_module(f"{name}._base_client"), "INITIAL_RETRY_DELAY", 0.01)

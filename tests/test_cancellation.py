@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import anyio
@@ -209,6 +209,67 @@ def test_the_loops_shutdown_is_a_finalizer() -> None:
     assert seen == [True]
 
 
+@pytest.mark.parametrize(
+    "close",
+    [
+        lambda items: asyncio.create_task(items.aclose()),
+        lambda items: asyncio.gather(items.aclose()),
+        lambda items: asyncio.wait_for(items.aclose(), 5),
+    ],
+    ids=["create_task", "gather", "wait_for"],
+)
+def test_a_task_that_the_caller_makes_of_a_close_is_no_finalizer(close: Callable[[Any], Any]) -> None:
+    """The generator is at the bottom of that task as well, but the loop still counts it among the living."""
+    seen: list[bool] = []
+
+    async def main() -> None:
+        items = watched(seen)
+        await items.__anext__()
+        await close(items)
+
+    asyncio.run(main())
+    assert seen == [False]
+
+
 def test_outside_of_any_loop_there_is_no_finalizer() -> None:
     """As in trio, or in a plain thread."""
     assert not is_finalizer()
+
+
+@has_timeout
+@pytest.mark.usefixtures("_watched")
+def test_a_deadline_reaches_the_task_that_is_waited_for() -> None:
+    """A framework that reads in a task of its own passes the cancellation on."""
+    seen: list[bool] = []
+
+    async def main() -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio_timeout(0.01):
+                await asyncio.create_task(verdict(seen))
+
+    asyncio.run(main())
+    assert seen == [True]
+
+
+@has_timeout
+@pytest.mark.usefixtures("_watched")
+def test_a_cancel_beside_a_deadline_is_none() -> None:
+    """Another task's deadline is not the cause."""
+    seen: list[bool] = []
+
+    async def main() -> None:
+        other = asyncio.create_task(verdict(seen))
+
+        async def cancels_the_other() -> None:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                other.cancel()
+                await asyncio.wait([other])
+
+        with pytest.raises(TimeoutError):
+            async with asyncio_timeout(0.01):
+                await cancels_the_other()
+
+    asyncio.run(main())
+    assert seen == [False]

@@ -127,6 +127,7 @@ def test_the_code_knows_the_names_of_the_table() -> None:
     constants = {value for name, value in vars(_semconv).items() if name.isupper() and isinstance(value, str)}
     metric_attributes = {name for metric in METRICS.values() for name in metric.extra}
     known = {*table.SPAN_ATTRIBUTES, *_EVENT_ATTRIBUTES, *table.EVENTS, *table.LOG_NAMES.values(), *metric_attributes}
+    known |= {table.CONNECTION, *table.CONNECTION_ATTRIBUTES}
     assert constants - known == {"streamspan", "gen_ai.usage.", "unknown", table.DETAILS}
 
 

@@ -465,3 +465,25 @@ def test_zstandard_of_the_standard_library_serves_without_the_package(monkeypatc
     decoder = content_decoder("zstd")
     assert content(decoder, encoded, [5, 9]) == b"data" * 100
     assert content(decoder, encoded, []) == b""
+
+
+@pytest.mark.parametrize(
+    ("body", "is_seen"),
+    [
+        (b'event: message_stop\ndata: {"type":"message_stop"}\n\n', True),
+        (b'event: message_stop\r\ndata: {"type":"message_stop" }\r\n', True),
+        (b'event: message_stop\ndata: {"type":"message_stop"}', True),
+        (b'event: message_stop\ndata: {"type":"mess', False),
+        (b"event: message_stop\n", False),
+        (b'event: content_block_delta\ndata: {"text":"event: message_stop"}\n\n', False),
+        (b"", False),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_an_event_is_a_marker_when_its_data_are_there(body: bytes, is_seen: bool, size: int) -> None:
+    """Whatever the pieces are, and also without the empty line that would end it."""
+    marker = TailMarker("message_stop", is_event=True)
+    whole = b'event: message_delta\ndata: {"type":"message_delta"}\n\n' + body
+    for at in range(0, len(whole), size):
+        marker.feed(whole[at : at + size])
+    assert marker.seen() is is_seen

@@ -87,7 +87,9 @@ def provider_names() -> set[str]:
     usage = {
         f"{_semconv.USAGE_PREFIX}{suffix}" for suffix in re.findall(r'"([a-z_.]*(?:input|output)_tokens)":', source)
     }
-    return literals | usage
+    # Anthropic counts its input without the cache; the session adds it up, so no attribute has this name.
+    parts = {f"{_semconv.USAGE_PREFIX}{part}" for part in ("uncached.input_tokens", "answer.output_tokens")}
+    return (literals | usage) - parts
 
 
 def documented_names() -> set[str]:

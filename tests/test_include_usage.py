@@ -11,7 +11,8 @@ import pytest
 import streamspan
 from streamspan.demo import DemoProvider
 from support.caller import Caller
-from support.surfaces import (
+from support.surface import Surface
+from support.surfaces.openai import (
     BYTES,
     CHAT,
     COMPLETIONS,
@@ -23,7 +24,6 @@ from support.surfaces import (
     RAW,
     RESPONSES,
     STREAMING,
-    Surface,
 )
 from support.telemetry import Told
 from support.twice import drive

@@ -55,3 +55,43 @@ def test_providers_set_after_the_first_stream_are_used_from_then_on(server: Demo
         env={"OTEL_TRACES_EXPORTER": "none", "OTEL_METRICS_EXPORTER": "none", "OTEL_LOGS_EXPORTER": "none"},
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "['completed']\n[0]\n", "")
+
+
+AT_ONCE = """
+import sys, threading, openai, streamspan
+streamspan.instrument()
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+spans, theirs = InMemorySpanExporter(), TracerProvider()
+theirs.add_span_processor(SimpleSpanProcessor(spans))
+trace.set_tracer_provider(theirs)
+count = 8
+barrier = threading.Barrier(count)
+
+def stream():
+    client = openai.OpenAI(base_url=sys.argv[1], api_key="demo")
+    barrier.wait()
+    chunks = client.chat.completions.create(model="m", messages=[{"role": "user", "content": "hi"}], stream=True)
+    list(chunks)
+
+threads = [threading.Thread(target=stream) for _ in range(count)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+print(sorted(span.attributes["streamspan.outcome"] for span in spans.get_finished_spans()) == ["completed"] * count)
+print(len(streamspan._api.open_sessions()))
+"""
+
+
+def test_threads_that_open_the_first_streams_together_lose_none(server: DemoProvider) -> None:
+    """The late set-up runs in several threads at once; each stream is one span of the application's provider."""
+    done = subprocess.run(
+        [sys.executable, "-c", AT_ONCE, server.url("ok")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={"OTEL_TRACES_EXPORTER": "none", "OTEL_METRICS_EXPORTER": "none", "OTEL_LOGS_EXPORTER": "none"},
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "True\n0\n", "")

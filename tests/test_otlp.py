@@ -23,7 +23,7 @@ from opentelemetry.trace import SpanKind
 from otlp_sink import Item, Mode, OtlpSink, Protocol, closed_port
 from streamspan._otlp import check_endpoint, own_providers
 from streamspan._otlp.delivery import Delivery, Notices
-from streamspan._otlp.problems import CLOSED, of_exception, of_grpc, of_http
+from streamspan._otlp.problems import CLOSED, of_exception, of_grpc, of_http, of_success
 from streamspan._otlp.providers import OwnProviders
 from streamspan._otlp.settings import Target, read_settings
 
@@ -701,3 +701,21 @@ def test_the_receiver_runs_as_a_process_of_its_own(protocol: Protocol, tmp_path:
     process.communicate(timeout=30)
     received: list[Item] = [json.loads(line) for line in out.read_text().splitlines()]
     assert sorted(item["signal"] for item in received) == ["logs", "metrics", "traces", "traces"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "is_doubtful"),
+    [
+        ("application/x-protobuf", b"\x0a\x00", False),
+        ("text/html; charset=utf-8", b"<!doctype html>", True),
+        ("text/plain", b"ok", True),
+        ("text/plain", b"", False),
+        ("", b"anything", False),
+        ("application/json", b"{}", False),
+        ("application/json", b'{"partialSuccess": {"rejectedSpans": 1, "errorMessage": "a"}}', False),
+        ("application/json", b'{"status":"Server available"}', True),
+    ],
+)
+def test_a_page_that_answers_with_success_is_no_receiver(kind: str, body: bytes, is_doubtful: bool) -> None:
+    """A receiver answers with its message, as protobuf or JSON, or with nothing."""
+    assert (of_success(kind, body) is not None) is is_doubtful

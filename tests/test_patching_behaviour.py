@@ -18,7 +18,7 @@ import wrapt
 import streamspan
 from streamspan.demo import DemoProvider
 from support.seen import TLS
-from support.surfaces import MESSAGES, MODEL
+from support.surfaces.openai import MESSAGES, MODEL
 from support.telemetry import Told
 
 _OK = "ok;chunks=4"

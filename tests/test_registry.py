@@ -17,7 +17,7 @@ from streamspan._config import Config, ConfigError
 from streamspan._registry import INTEGRATIONS, checked_names, is_too_old, known_names, selected
 from streamspan.integrations import Integration
 
-KNOWN = "openai, httpx, httpx2"
+KNOWN = ", ".join(known_names())
 
 
 def names(config: Config | None = None, libraries: Any = None) -> list[str]:
@@ -30,7 +30,7 @@ def names(config: Config | None = None, libraries: Any = None) -> list[str]:
 def test_all_are_selected_by_default() -> None:
     """Every integration that there is, in the order of the list."""
     assert names() == known_names() == [integration.name for integration in INTEGRATIONS]
-    assert ", ".join(known_names()).startswith(KNOWN)
+    assert {"openai", "httpx", "httpx2", "requests", "aiohttp"} <= set(known_names())
 
 
 def test_a_library_brings_what_lies_below_it() -> None:
@@ -53,7 +53,15 @@ def test_what_is_excluded_is_left_out_of_either() -> None:
     config = Config(exclude=("httpx", "httpx2"))
     assert names(config, ["httpx", "httpx2"]) == []
     assert names(config, ["openai", "httpx"]) == ["openai", "httpx", "httpx2"]
-    assert names(Config(exclude=("openai",)))[:2] == ["httpx", "httpx2"]
+    assert names(Config(exclude=("openai",))) == [name for name in known_names() if name != "openai"]
+
+
+def test_a_library_that_only_helps_opens_nothing_of_its_own() -> None:
+    """It comes with other patches than one that is wanted itself."""
+    (_, helping, _), (wanted,) = selected(Config(), ["openai"]), selected(Config(), ["httpx"])
+    assert helping.name == wanted.name == "httpx"
+    assert helping.patches is wanted.helper_patches
+    assert wanted.patches is not wanted.helper_patches
 
 
 @pytest.mark.parametrize(

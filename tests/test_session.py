@@ -316,6 +316,34 @@ def test_the_last_usage_of_each_field_counts(session: Session, clock: Clock) -> 
     assert session.usage == {"input_tokens": 13, "output_tokens": 9}
 
 
+@pytest.mark.parametrize(("end", "outcome"), [("closed", "completed"), ("exhausted", "truncated")])
+def test_a_finish_reason_that_is_no_marker_is_enough_for_who_closes(
+    session: Session, clock: Clock, end: str, outcome: str
+) -> None:
+    """The answer is whole and its reader lets go of it; a stream that ends there was cut short all the same."""
+    play(session, clock, Delta("text", 0), Delta(choice=0, finish_reason="end_turn", reason_ends=False))
+    getattr(session, end)()
+    assert session.ending is not None
+    assert session.ending.outcome == outcome
+
+
+def test_parts_of_a_total_are_added_up_over_the_last_value_of_each(session: Session, clock: Clock) -> None:
+    """Who counts output without reasoning, or input without what was cached, may leave either out of a later chunk."""
+    play(
+        session,
+        clock,
+        Delta(usage={"answer.output_tokens": 3, "reasoning.output_tokens": 20, "uncached.input_tokens": 7}),
+        Delta(usage={"answer.output_tokens": 5, "cache_read.input_tokens": 100}),
+    )
+    session.exhausted()
+    assert session.usage == {
+        "input_tokens": 107,
+        "cache_read.input_tokens": 100,
+        "output_tokens": 25,
+        "reasoning.output_tokens": 20,
+    }
+
+
 def test_empty_names_never_replace_earlier_ones(session: Session, clock: Clock) -> None:
     """Azure's first chunk has an empty id and model; the first that are not empty stay."""
     play(session, clock, Delta(response_id="", response_model=""), Delta(response_id="r", response_model="m"))
@@ -353,6 +381,14 @@ def test_rates_are_over_the_window_from_first_to_last_output(session: Session, c
 def test_hidden_reasoning_tokens_are_taken_out_of_the_rate(session: Session, clock: Clock) -> None:
     """Their time is not in the window, so they are not in the rate either."""
     play(session, clock, text("a"), Delta("b", 0, usage={"output_tokens": 111, "reasoning.output_tokens": 100}), wait=1)
+    session.exhausted()
+    assert session.output_rate == pytest.approx(10.0)
+
+
+def test_a_summary_whose_reasoning_was_not_counted_is_in_the_rate(session: Session, clock: Clock) -> None:
+    """Without a count there is nothing to take out, so the window is all of the output too (Claude before 4)."""
+    thought = Delta("", 0, "hm", is_summary=True)
+    play(session, clock, thought, text("a"), Delta("b", 0, usage={"output_tokens": 21}), wait=1)
     session.exhausted()
     assert session.output_rate == pytest.approx(10.0)
 

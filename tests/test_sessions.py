@@ -169,11 +169,18 @@ def test_a_session_is_opened_recorded_and_kept_track_of() -> None:
     assert feed.lifecycle.sessions() == [call.session]
 
 
-@pytest.mark.parametrize("key", ["suppress_instrumentation", "suppress_language_model_instrumentation"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "suppress_instrumentation",
+        otel_context._SUPPRESS_INSTRUMENTATION_KEY,
+        "suppress_language_model_instrumentation",
+    ],
+)
 def test_where_silence_was_asked_for_nothing_is_opened(key: str) -> None:
     """Not even the late set-up runs."""
     before: list[str] = []
-    feed = Feed(before_each=lambda: before.append("set-up"))
+    feed = Feed(before_each=lambda _: before.append("set-up"))
     token = otel_context.attach(otel_context.set_value(key, True))
     try:
         assert feed.sessions.open(opening(), feed.guard) is None
@@ -185,7 +192,7 @@ def test_where_silence_was_asked_for_nothing_is_opened(key: str) -> None:
 def test_the_late_set_up_runs_before_each_session() -> None:
     """The recorder starts after it: the application may have set its providers only now."""
     order: list[int] = []
-    feed: Feed = Feed(before_each=lambda: order.append(len(feed.recorder.notes)))
+    feed: Feed = Feed(before_each=lambda _: order.append(len(feed.recorder.notes)))
     for _ in range(3):
         feed.sessions.open(opening(), feed.guard)
     assert order == [0, 1, 2]
@@ -194,7 +201,7 @@ def test_the_late_set_up_runs_before_each_session() -> None:
 def test_a_set_up_that_fails_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
     """The sessions are opened all the same."""
 
-    def broken() -> None:
+    def broken(_: str) -> None:
         raise OSError("no exporter")
 
     feed = Feed(before_each=broken)

@@ -338,7 +338,7 @@ def test_send_and_throw_reach_the_generator(feed: Feed) -> None:
     assert feed.recorder.notes[-1].endings == []
     with pytest.raises(Broken):
         items.throw(Broken("x"))
-    assert feed.note.ending == ("error", None, f"{__name__}.Broken")
+    assert feed.note.ending == ("cancelled", "closed", f"{__name__}.Broken")  # the caller's own, not the model's
 
 
 def test_asend_and_athrow_reach_the_generator(feed: Feed) -> None:
@@ -362,6 +362,22 @@ def test_asend_and_athrow_reach_the_generator(feed: Feed) -> None:
 
     asyncio.run(main())
     assert got == ["word"]
+    assert feed.note.ending == ("cancelled", "closed", f"{__name__}.Broken")
+
+
+def test_what_the_generator_makes_of_a_thrown_exception_is_its_own(feed: Feed) -> None:
+    """Another exception than the one that was thrown in is a failure."""
+
+    def change() -> Iterator[str]:
+        try:
+            yield "item"
+        except KeyError:
+            raise Broken("instead") from None
+
+    items: Items[Any] = Items(change(), feed.call)
+    next(items)
+    with pytest.raises(Broken):
+        items.throw(KeyError("x"))
     assert feed.note.ending == ("error", None, f"{__name__}.Broken")
 
 

@@ -30,8 +30,8 @@ def test_the_files_are_listed(cli: Cli) -> None:
 
 def test_a_file_is_printed_as_it_is(cli: Cli) -> None:
     """A name prints that file, and nothing else."""
-    done = cli("collector", "otelcol-core.yaml")
-    assert (done.returncode, done.stdout) == (0, (BUNDLED / "otelcol-core.yaml").read_text(encoding="utf-8"))
+    done = cli("collector", "local.yaml")
+    assert (done.returncode, done.stdout) == (0, (BUNDLED / "local.yaml").read_text(encoding="utf-8"))
 
 
 def test_the_files_are_written(cli: Cli, tmp_path: Path) -> None:
@@ -47,17 +47,17 @@ def test_the_files_are_written(cli: Cli, tmp_path: Path) -> None:
 
 def test_a_file_that_differs_is_kept(cli: Cli, tmp_path: Path) -> None:
     """Where a file would be lost nothing is written at all, unless `--force` is given."""
-    (tmp_path / "otelcol-core.yaml").write_text("mine")
+    (tmp_path / "local.yaml").write_text("mine")
     refused = cli("collector", "--out", tmp_path)
     assert refused.returncode == 1
     assert refused.stderr == (
-        f"streamspan collector: {tmp_path / 'otelcol-core.yaml'} would be replaced by something else; "
+        f"streamspan collector: {tmp_path / 'local.yaml'} would be replaced by something else; "
         "--force does it, nothing was written\n"
     )
-    assert [path.name for path in tmp_path.iterdir()] == ["otelcol-core.yaml"]
-    assert (tmp_path / "otelcol-core.yaml").read_text() == "mine"
+    assert [path.name for path in tmp_path.iterdir()] == ["local.yaml"]
+    assert (tmp_path / "local.yaml").read_text() == "mine"
     assert cli("collector", "--out", tmp_path, "--force").returncode == 0
-    assert (tmp_path / "otelcol-core.yaml").read_bytes() == (BUNDLED / "otelcol-core.yaml").read_bytes()
+    assert (tmp_path / "local.yaml").read_bytes() == (BUNDLED / "local.yaml").read_bytes()
 
 
 def test_a_place_that_cannot_be_written_is_one_sentence(cli: Cli, tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_only_configurations_are_validated(cli: Cli, tmp_path: Path) -> None:
     done = cli("collector", "--check", STREAMSPAN_OTELCOL=otelcol(tmp_path, status=0))
     assert (done.returncode, done.stderr) == (0, "")
     calls = (tmp_path / "calls").read_text().splitlines()
-    assert f"validate --config={BUNDLED / 'otelcol-core.yaml'}" in calls
+    assert f"validate --config={BUNDLED / 'local.yaml'}" in calls
     assert [call for call in calls if "builder" in call] == []
 
 
@@ -85,18 +85,18 @@ def test_the_written_files_are_validated(cli: Cli, tmp_path: Path) -> None:
         "--out",
         tmp_path / "out",
         "--check",
-        "otelcol-core.yaml",
+        "local.yaml",
         STREAMSPAN_OTELCOL=otelcol(tmp_path, status=0),
     )
     assert done.returncode == 0
-    assert (tmp_path / "calls").read_text() == f"validate --config={tmp_path / 'out' / 'otelcol-core.yaml'}\n"
+    assert (tmp_path / "calls").read_text() == f"validate --config={tmp_path / 'out' / 'local.yaml'}\n"
 
 
 def test_an_invalid_configuration_is_told(cli: Cli, tmp_path: Path) -> None:
     """What the collector says against a configuration is shown, and the status is 1."""
-    done = cli("collector", "--check", "otelcol-core.yaml", STREAMSPAN_OTELCOL=otelcol(tmp_path, status=1))
+    done = cli("collector", "--check", "local.yaml", STREAMSPAN_OTELCOL=otelcol(tmp_path, status=1))
     assert done.returncode == 1
-    assert done.stdout == f"fail  {BUNDLED / 'otelcol-core.yaml'}\n      something is wrong\n"
+    assert done.stdout == f"fail  {BUNDLED / 'local.yaml'}\n      something is wrong\n"
 
 
 def test_the_binary_is_found_on_path(cli: Cli, tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_the_binary_is_found_on_path(cli: Cli, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("named", "says"),
     [
-        ("", "no collector found to validate with; put one of otelcol, otelcol-contrib, otelcol-core on PATH"),
+        ("", "no collector found to validate with; put one of otelcol-contrib, otelcol-streamspan, otelcol on PATH"),
         ("/no/such", "STREAMSPAN_OTELCOL='/no/such' is no program that can be run"),
     ],
 )

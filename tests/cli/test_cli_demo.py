@@ -7,12 +7,14 @@ import re
 import signal
 import subprocess
 import sys
+from importlib.util import find_spec
 from typing import IO
 
 import pytest
 
 from cli.process import Cli, environment
 from streamspan.cli._scenes import SCENES
+from streamspan.cli._vendors import VENDORS
 
 OUTCOMES = {
     "good-answer": "completed",
@@ -33,6 +35,21 @@ OUTCOMES = {
     "dropped": "cancelled (dropped)",
     "connection-lost": "error (APIConnectionError)",
 }
+ANTHROPIC = {
+    "claude-thinks": "completed",
+    "claude-tools": "completed",
+    "claude-overloaded": "error (overloaded_error)",
+}
+GEMINI = {
+    "gemini-closed": "cancelled (closed)",
+    "gemini-overloaded": "error (UNAVAILABLE)",
+}
+# By vendor, for only what is installed is played.
+SHOWN = (
+    OUTCOMES
+    | (ANTHROPIC if VENDORS["anthropic"].is_installed else {})
+    | (GEMINI if VENDORS["gemini"].is_installed else {})
+)
 COMMAND = [sys.executable, "-m", "streamspan", "demo"]
 
 
@@ -47,9 +64,9 @@ def test_every_scene_ends_as_it_should(cli: Cli) -> None:
     done = cli("demo", "--fast")
     assert (done.returncode, done.stderr) == (0, "")
     rows = table_of(done.stdout)
-    assert {name: cells[-1].partition(",")[0] for name, cells in rows.items()} == OUTCOMES
+    assert {name: cells[-1].partition(",")[0] for name, cells in rows.items()} == SHOWN
     finished = re.findall(r"^ +[0-9.]+s  (\S+) ", done.stdout, re.MULTILINE)
-    assert sorted(finished) == sorted(OUTCOMES)
+    assert sorted(finished) == sorted(SHOWN)
     assert " stall" in rows["stalled"][-1]
     assert rows["retries"][-2] == "2"
     assert "streamspan doctor" in done.stdout
@@ -80,10 +97,48 @@ def test_nothing_is_exported_unless_somebody_says_where_to(cli: Cli) -> None:
     assert f"sent to {nowhere}" in told.stdout
 
 
+@pytest.mark.skipif(find_spec("anthropic") is None, reason="needs the anthropic package")
+def test_scenes_of_a_vendor_that_is_not_installed_are_left_out() -> None:
+    """Without one SDK the others' scenes are played."""
+    code = "import sys; sys.modules['openai'] = None; from streamspan.cli import main; sys.exit(main(sys.argv[1:]))"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "demo", "--fast"],
+        capture_output=True, text=True, encoding="utf-8", timeout=60, check=False, env=environment(),
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    rows = table_of(done.stdout)
+    assert not set(rows) & set(OUTCOMES)
+    assert {name: rows[name][-1].partition(",")[0] for name in ANTHROPIC} == ANTHROPIC
+
+
+def _without(*packages: str) -> str:
+    absent = "".join(f"sys.modules[{package!r}] = None; " for package in packages)
+    return f"import sys; {absent}from streamspan.cli import main; sys.exit(main(sys.argv[1:]))"
+
+
+SDKS = ("openai", "anthropic", "google.genai")
+
+
+@pytest.mark.parametrize("http", ["httpx", "httpx2"])
+def test_without_any_sdk_it_plays_through_httpx(http: str) -> None:
+    """What needs no SDK is the same as through one."""
+    pytest.importorskip(http)
+    missing = (*SDKS, *(name for name in ("httpx", "httpx2") if name != http))
+    done = subprocess.run(
+        [sys.executable, "-c", _without(*missing), "demo", "--fast"],
+        capture_output=True, text=True, encoding="utf-8", timeout=60, check=False, env=environment(),
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    rows = table_of(done.stdout)
+    assert set(rows) == set(OUTCOMES) - {"retries", "not-streamed"}
+    for name in ("good-answer", "closed", "cut-off", "provider-error", "task-cancelled"):
+        assert rows[name][-1].partition(",")[0] == OUTCOMES[name]
+
+
 @pytest.mark.parametrize("missing", ["openai", "rich"])
 def test_what_is_not_installed_is_told(missing: str) -> None:
-    """Without the SDK there is one sentence that says what to install; without rich the plain view."""
-    code = f"import sys; sys.modules[{missing!r}] = None; from streamspan.cli import main; sys.exit(main(sys.argv[1:]))"
+    """Without the SDK and httpx there is one sentence that says what to install; without rich the plain view."""
+    code = _without(*(("httpx", "httpx2", "openai") if missing == "openai" else ("rich",)))
     done = subprocess.run(
         [sys.executable, "-c", code, "demo", "--fast", "--once", "closed"],
         capture_output=True, text=True, encoding="utf-8", timeout=60, check=False, env=environment(),

@@ -5,5 +5,3 @@ from __future__ import annotations
 import pytest
 
 pytest.register_assert_rewrite("end_to_end.checks")
-
-from test_collector import otelcol  # noqa: E402, F401 - a fixture, found by its name

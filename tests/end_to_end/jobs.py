@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from support.recorded import RECORDINGS, Recording, known
 from support.truth import Payload, Truth, of_chat, of_responses, of_run
-from test_recordings import RECORDINGS, Recording, _known
 
 Reader = Callable[[Iterable[Payload]], Truth]
 QUESTION = "What is a stream?"
@@ -66,7 +66,7 @@ class Job:
 
     def plan(self, url: str) -> dict[str, Any]:
         """Return the job as the application takes it."""
-        is_azure = self.recording is not None and self.recording.is_azure
+        is_azure = self.recording is not None and "azure" in self.recording.url
         return {
             "url": url if is_azure or self.scenario else f"{url}/v1",
             "is_azure": is_azure,
@@ -154,7 +154,12 @@ CHAT: dict[str, dict[str, Any]] = {
     "status_500": _error("server_error"),
     "status_503": _error("overloaded"),
 }
-"""Every scenario of the demo, as a chat stream."""
+"""Every scenario of the demo that a chat stream can have."""
+OF_OTHERS = {
+    "barge_in", "blocked", "cached", "citations", "close_1011", "compaction", "continuation", "go_away",
+    "partial_arguments", "redacted", "refused", "server_tools", "unrelated_error",
+}  # fmt: skip
+"""Those of the wire formats of other vendors, and of WebSockets."""
 _CHUNKS = {"ok": 50, "slow": 12, "big": 700}
 """Where it matters; short answers else, so that the play does not take long."""
 
@@ -235,26 +240,31 @@ def _run(name: str, scenario: str, **more: Any) -> Job:
 
 
 def recorded_jobs() -> Iterator[Job]:
-    """Yield the recordings; none where they are not at hand."""
+    """Yield the recordings that the application's SDK can play; none where they are not at hand."""
     for recording in RECORDINGS:
-        yield _recorded(recording)
+        if recording.vendor == "openai":
+            yield _recorded(recording)
 
 
 def _recorded(recording: Recording) -> Job:
     path, body = recording.url.partition("?")[0], recording.request
     common: dict[str, Any] = {"name": recording.name, "recording": recording, "retries": 0}
     if path.endswith("/chat/completions"):
-        call: dict[str, Any] = {"arguments": _known(body, "model", "messages")}
+        call: dict[str, Any] = {"arguments": known(body, "model", "messages")}
     elif path.endswith("/completions"):
         call = {
             "call": "completions.create",
-            "arguments": _known(body, "model", "prompt"),
+            "arguments": known(body, "model", "prompt"),
             "operation": "text_completion",
         }
     elif path.endswith("/responses"):
-        call = {"call": "responses.create", "arguments": _known(body, "model", "input"), "read": of_responses}
+        call = {
+            "call": "responses.create",
+            "arguments": known(body, "model", "input", model="gpt-x"),
+            "read": of_responses,
+        }
     else:
-        run = {"thread_id": "thread_x"} | _known(body, "assistant_id")
+        run = {"thread_id": "thread_x"} | known(body, "assistant_id")
         call = {"call": "beta.threads.runs.create", "arguments": run, "operation": "invoke_agent", "read": of_run}
     error = call.get("read", of_chat)(recording.events).error
     failure: dict[str, Any] = {"outcome": "error", "error": error, "hidden": 1} if error else {}

@@ -11,16 +11,16 @@ from collections.abc import Iterator
 import pytest
 
 import conformance
+from backends.collectors import Collector
 from end_to_end import checks
 from end_to_end.arrivals import Arrivals
 from end_to_end.checks import Performance
-from end_to_end.jobs import CHAT, demo_jobs, recorded_jobs
+from end_to_end.jobs import CHAT, OF_OTHERS, demo_jobs, recorded_jobs
 from end_to_end.stage import Stage, to
 from otlp_sink import Protocol
 from streamspan import Config
 from streamspan._version import version
 from streamspan.demo import SCENARIOS
-from test_collector import running
 
 _EVERYTHING = {
     "OTEL_SERVICE_NAME": "shop",
@@ -32,6 +32,14 @@ _EVERYTHING = {
     "STREAMSPAN_STALL_SECONDS": "0.4",
 }
 _WAYS = ["http", "grpc", "http-collector", "grpc-collector"]
+
+
+def _through(protocol: Protocol, backend: Arrivals) -> dict[str, str]:
+    """Return the variables of a collector that passes everything on, content included, and adds nothing of its own."""
+    exporter = "otlp_http/backend" if protocol == "http" else "otlp_grpc/jaeger"
+    exporters = dict.fromkeys(("TRACES_EXPORTERS", "METRICS_EXPORTERS", "LOGS_EXPORTERS"), f"[{exporter}]")
+    addresses = {"BACKEND_ENDPOINT": backend.endpoint, "JAEGER_ENDPOINT": f"127.0.0.1:{backend.port}"}
+    return exporters | addresses | {"OTELCOL_CONTENT": "keep", "SPAN_METRICS_INTERVAL": "1h"}
 
 
 @pytest.fixture(scope="module")
@@ -52,12 +60,9 @@ def performance(
         if not request.param.endswith("collector"):
             ended = stage.play(directory, to(backend.endpoint, protocol, **_EVERYTHING))
         else:
-            names = dict.fromkeys(("TRACES_EXPORTERS", "METRICS_EXPORTERS", "LOGS_EXPORTERS"), f"[otlp_{protocol}]")
-            addresses = {"BACKEND_HTTP": backend.endpoint, "BACKEND_GRPC": f"127.0.0.1:{backend.port}"}
-            otelcol = request.getfixturevalue("otelcol")
-            with running(otelcol, directory, **names, **addresses) as collector:
-                ended = stage.play(directory, to(collector.endpoints[protocol], protocol, **_EVERYTHING))
-                # A collector that ends sends off what it still has: nothing has to be waited for.
+            with Collector("local", directory, **_through(protocol, backend)) as collector:
+                ended = stage.play(directory, to(collector.at(protocol), protocol, **_EVERYTHING))
+                collector.drain()
                 assert collector.stop() == 0
         assert (ended.status, ended.stderr) == (0, "")
         yield Performance(stage, ended, backend)
@@ -71,7 +76,8 @@ def first_shape() -> dict[str, object]:
 
 def test_every_scenario_is_played() -> None:
     """A scenario that the demo gets has to be written down here, with its outcome."""
-    assert set(CHAT) == set(SCENARIOS)
+    assert set(CHAT) | OF_OTHERS == set(SCENARIOS)
+    assert not set(CHAT) & OF_OTHERS
 
 
 def test_each_stream_has_one_span_that_says_what_its_summary_says(performance: Performance) -> None:

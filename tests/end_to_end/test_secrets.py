@@ -17,8 +17,8 @@ from end_to_end.arrivals import Arrivals
 from end_to_end.checks import Performance, Stream
 from end_to_end.jobs import Job
 from end_to_end.stage import Cast, Stage, to
+from support.recorded import Recording
 from support.truth import called, of_responses, said
-from test_recordings import Recording
 
 _KEY = "sk-proj-Pl4ntedKeyOfTheCaller0123456789"
 _TOKEN = "Pl4ntedTokenOfSomebody.0123456789"
@@ -120,7 +120,7 @@ def _jobs() -> Iterator[Job]:
     }
     for name, (body, more) in _BODIES.items():
         arguments = common | (answer if more.get("call") else chat)
-        recording = Recording(name, "https://api.openai.com/v1/x", arguments, body)
+        recording = Recording(name, "openai", "https://api.openai.com/v1/x", arguments, body)
         yield Job(name=name, recording=recording, arguments=arguments, retries=0, **more)
 
 
