@@ -11,15 +11,18 @@ import sys
 import venv
 from pathlib import Path
 
-from benchmarks.subjects import OTHER_PACKAGE
+from benchmarks.subjects import PACKAGES
 
 ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = (
     "openai>=3",
+    "anthropic>=2",
+    "google-genai>=3",
     "opentelemetry-sdk",
     "opentelemetry-exporter-otlp",
     "opentelemetry-instrumentation",
-    f"{OTHER_PACKAGE}==1.3b0",
+    *(f"{package}==1.3b0" for package in PACKAGES.values()),
+    "websockets>=13",
     "wrapt",
 )
 
@@ -48,7 +51,9 @@ def interpreter(given: str | None) -> str:
 def variables() -> dict[str, str]:
     """Return the variables of a measuring process: this one's, without what would change what is measured."""
     kept = {
-        name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "STREAMSPAN_", "OPENAI_"))
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("OTEL_", "STREAMSPAN_", "OPENAI_", "ANTHROPIC_", "GEMINI_", "GOOGLE_"))
     }
     paths = [str(ROOT / "src"), str(ROOT)]
     return {**kept, "PYTHONPATH": os.pathsep.join(paths), "NO_PROXY": "127.0.0.1", "PYTHONHASHSEED": "0"}
@@ -60,7 +65,7 @@ def versions(python: str) -> dict[str, str]:
         "import json, platform\n"
         "from importlib.metadata import PackageNotFoundError, version\n"
         "found = {'python': platform.python_version()}\n"
-        f"for name in {['openai', 'opentelemetry-sdk', OTHER_PACKAGE]!r}:\n"
+        f"for name in {['openai', 'anthropic', 'google-genai', 'opentelemetry-sdk', *PACKAGES.values()]!r}:\n"
         "    try: found[name] = version(name)\n"
         "    except PackageNotFoundError: pass\n"
         "print(json.dumps(found))\n"

@@ -15,7 +15,7 @@ from benchmarks import environment, tables
 from benchmarks.children import Child, ChildError
 from benchmarks.measures import MEASURES
 from benchmarks.records import Measure, Row, Sample
-from benchmarks.subjects import OTHER, OTHER_PACKAGE
+from benchmarks.subjects import PACKAGES
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rows: list[Row] = []
     try:
         for measure in chosen:
-            rows += measure.rows(_samples(measure, python, options, has_other=OTHER_PACKAGE in versions))
+            rows += measure.rows(_samples(measure, python, options, versions))
     except ChildError as exc:
         sys.stderr.write(f"\n{exc}; what it said stands above\n")
         return 2
@@ -52,11 +52,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _samples(measure: Measure, python: str, options: argparse.Namespace, *, has_other: bool) -> dict[str, list[Sample]]:
+def _samples(
+    measure: Measure, python: str, options: argparse.Namespace, versions: dict[str, str]
+) -> dict[str, list[Sample]]:
     """Ask every subject once in each round, in an order that turns from round to round."""
     sizes = measure.quick if options.quick else measure.sizes
     rounds = options.rounds or sizes["rounds"]
-    subjects = [subject for subject in measure.subjects if has_other or subject != OTHER]
+    subjects = [subject for subject in measure.subjects if PACKAGES.get(subject, subject) in {subject, *versions}]
     samples: dict[str, list[Sample]] = {subject: [] for subject in subjects}
     with ExitStack() as stack:
         children = {

@@ -29,9 +29,14 @@ def provider() -> str:
     return process.stdout.readline().strip().removesuffix("/ok/v1")
 
 
+def long_scenario(chunks: int) -> str:
+    """Return the scenario of an answer of about so many chunks, several in each write."""
+    return f"big;chunks={chunks};batch={_EVENTS_PER_READ}"
+
+
 def long_answer(url: str, chunks: int) -> str:
-    """Return the base URL of an answer of about so many chunks, several in each write."""
-    return f"{url}/big;chunks={chunks};batch={_EVENTS_PER_READ}/v1"
+    """Return the base URL of such an answer, for an OpenAI client."""
+    return f"{url}/{long_scenario(chunks)}/v1"
 
 
 def _payload(delta: dict[str, str], finish_reason: str | None = None) -> dict[str, Any]:
@@ -69,10 +74,9 @@ def body(chunks: int) -> list[bytes]:
     return [b"".join(events[at : at + _EVENTS_PER_READ]) for at in range(0, len(events), _EVENTS_PER_READ)]
 
 
-def client_of_memory(pieces: list[bytes]) -> Any:
-    """Return an OpenAI client whose every request is answered with `pieces`, without a socket."""
-    import httpx2  # noqa: PLC0415
-    import openai  # noqa: PLC0415
+def http_client(pieces: list[bytes]) -> Any:
+    """Return an HTTP client whose every request is answered with `pieces`, without a socket."""
+    import httpx2  # noqa: PLC0415 - the parent process has no SDK
 
     class Body(httpx2.SyncByteStream):
         def __iter__(self) -> Iterator[bytes]:
@@ -81,13 +85,4 @@ def client_of_memory(pieces: list[bytes]) -> Any:
     def answer(_: httpx2.Request) -> httpx2.Response:
         return httpx2.Response(200, headers={"content-type": "text/event-stream"}, stream=Body())
 
-    return openai.OpenAI(
-        base_url="http://127.0.0.1:9/v1",
-        api_key="none",
-        http_client=httpx2.Client(transport=httpx2.MockTransport(answer)),
-    )
-
-
-def read(client: Any) -> int:
-    """Read one answer to its end; return the number of its chunks."""
-    return sum(1 for _ in client.chat.completions.create(model="bench-1", messages=MESSAGES, stream=True))
+    return httpx2.Client(transport=httpx2.MockTransport(answer))

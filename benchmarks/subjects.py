@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
 BARE = "bare"
@@ -17,9 +16,17 @@ NO_GAP = "streamspan, no per-gap metric"
 LEAN = "streamspan, no chunk events, no per-gap metric"
 UNSAMPLED = "streamspan, not sampled"
 OTHER = "genai-openai"
+OTHER_ANTHROPIC = "genai-anthropic"
+OTHER_GEMINI = "google-genai"
+NATIVE = "the SDK's own tracing"
 
-OTHER_PACKAGE = "opentelemetry-instrumentation-genai-openai"
-_OTHER_MODULE = "opentelemetry.instrumentation.genai.openai"
+OURS = (BARE, FULL, NO_GAP, LEAN, UNSAMPLED)
+PACKAGES = {
+    OTHER: "opentelemetry-instrumentation-genai-openai",
+    OTHER_ANTHROPIC: "opentelemetry-instrumentation-genai-anthropic",
+    OTHER_GEMINI: "opentelemetry-instrumentation-google-genai",
+}
+"""What has to be installed for a subject."""
 
 
 def telemetry(*, is_sampled: bool = True) -> dict[str, Any]:
@@ -52,7 +59,23 @@ def streamspan(*, is_sampled: bool = True, **options: Any) -> None:
 
 
 def _other() -> None:
-    import_module(_OTHER_MODULE).OpenAIInstrumentor().instrument(**telemetry())
+    import_module("opentelemetry.instrumentation.genai.openai").OpenAIInstrumentor().instrument(**telemetry())
+
+
+def _other_anthropic() -> None:
+    import_module("opentelemetry.instrumentation.genai.anthropic").AnthropicInstrumentor().instrument(**telemetry())
+
+
+def _other_gemini() -> None:
+    instrumentor = import_module("opentelemetry.instrumentation.google_genai").GoogleGenAiSdkInstrumentor()
+    # Version 1.3b0 says that it is for google-genai before 3, and refuses later ones unless told not to look.
+    instrumentor.instrument(skip_dep_check=True, **telemetry())
+
+
+def _native() -> None:
+    from opentelemetry.trace import set_tracer_provider  # noqa: PLC0415 - only where it is measured
+
+    set_tracer_provider(telemetry()["tracer_provider"])  # it starts by itself when there is one
 
 
 SUBJECTS: dict[str, Callable[[], None]] = {
@@ -62,12 +85,7 @@ SUBJECTS: dict[str, Callable[[], None]] = {
     LEAN: lambda: streamspan(chunk_metric=False, chunk_events=0),
     UNSAMPLED: lambda: streamspan(is_sampled=False),
     OTHER: _other,
+    OTHER_ANTHROPIC: _other_anthropic,
+    OTHER_GEMINI: _other_gemini,
+    NATIVE: _native,
 }
-
-
-def has_other() -> bool:
-    """Tell whether the other instrumentation is installed."""
-    try:
-        return find_spec(_OTHER_MODULE) is not None
-    except ModuleNotFoundError:
-        return False

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from benchmarks.measures import chunk_path, concurrency, imports, memory, pass_through, sdk_streams, stream_cost
+from benchmarks.measures import (
+    chunk_path,
+    concurrency,
+    imports,
+    memory,
+    pass_through,
+    sdk_streams,
+    sockets,
+    stream_cost,
+    untouched,
+)
 from benchmarks.records import Measure
 
 MEASURES: dict[str, Measure] = {
@@ -11,9 +21,11 @@ MEASURES: dict[str, Measure] = {
         chunk_path.MEASURE,
         stream_cost.MEASURE,
         memory.MEASURE,
-        sdk_streams.MEASURE,
+        *sdk_streams.MEASURES,
         concurrency.MEASURE,
         imports.MEASURE,
         pass_through.MEASURE,
+        untouched.MEASURE,
+        sockets.MEASURE,
     )
 }

@@ -1,4 +1,4 @@
-"""Whole streams through the OpenAI SDK: CPU per chunk and per stream, time to the first chunk, memory of the process."""
+"""Whole streams through an SDK: CPU per chunk and per stream, time to the first chunk, memory of the process."""
 
 from __future__ import annotations
 
@@ -6,51 +6,43 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
+from functools import partial
 from statistics import median
 from typing import Any
 
 from benchmarks import subjects
 from benchmarks.records import Measure, Row, Sample, Samples, Sizes, added, figure, ratio
-from benchmarks.streams import MESSAGES, body, client_of_memory, long_answer, provider, read
-
-_ALL = (
-    subjects.BARE,
-    subjects.FULL,
-    subjects.NO_GAP,
-    subjects.LEAN,
-    subjects.UNSAMPLED,
-    subjects.OTHER,
-)
+from benchmarks.streams import long_scenario, provider
+from benchmarks.vendors import ANTHROPIC, GEMINI, OPENAI, Vendor
 
 
-def _prepare(subject: str, sizes: Sizes) -> Callable[[], Sample]:
-    import openai  # noqa: PLC0415 - the parent process has no SDK
-
+def _prepare(vendor: Vendor, subject: str, sizes: Sizes) -> Callable[[], Sample]:
     subjects.SUBJECTS[subject]()
     url = provider()
-    memory, short = client_of_memory(body(sizes["chunks"])), client_of_memory(body(2))
-    loopback = openai.OpenAI(base_url=long_answer(url, sizes["chunks"]), api_key="none")
-    nearby = openai.OpenAI(base_url=f"{url}/ok/v1", api_key="none")
+    memory, short = vendor.of_memory(sizes["chunks"]), vendor.of_memory(2)
+    loopback = vendor.of_provider(url, long_scenario(sizes["chunks"]))
+    nearby = vendor.of_provider(url, "ok")
     for client in (short, nearby) * 5:
-        read(client)
-    grown = _growth(client_of_memory(body(sizes["long"])))
+        vendor.read(client)
+    grown = _growth(vendor, vendor.of_memory(sizes["long"]))
 
     def sample() -> Sample:
         return {
-            "memory": _cpu_per_chunk(memory),
+            "memory": _cpu_per_chunk(vendor, memory),
             "rss": grown,
-            "loopback": _cpu_per_chunk(loopback),
-            "stream": _cpu(lambda: [read(short) for _ in range(sizes["streams"])])[0] / sizes["streams"],
-            "first": median(_first_chunk(nearby) for _ in range(sizes["firsts"])),
+            "loopback": _cpu_per_chunk(vendor, loopback),
+            "stream": _cpu(lambda: [vendor.read(short) for _ in range(sizes["streams"])])[0] / sizes["streams"],
+            "first": median(_first_chunk(vendor, nearby) for _ in range(sizes["firsts"])),
         }
 
     return sample
 
 
-def _growth(client: Any) -> float:
+def _growth(vendor: Vendor, client: Any) -> float:
     """Return the KiB by which reading one long stream makes the process grow at its peak."""
     before = _peak_kib()
-    read(client)
+    vendor.read(client)
     return _peak_kib() - before
 
 
@@ -60,8 +52,8 @@ def _cpu(work: Callable[[], Any]) -> tuple[float, Any]:
     return time.process_time_ns() - started, result
 
 
-def _cpu_per_chunk(client: Any) -> float:
-    cost, chunks = _cpu(lambda: read(client))
+def _cpu_per_chunk(vendor: Vendor, client: Any) -> float:
+    cost, chunks = _cpu(lambda: vendor.read(client))
     return cost / float(chunks)
 
 
@@ -70,9 +62,9 @@ def _peak_kib() -> float:
     return peak / 1024 if sys.platform == "darwin" else float(peak)
 
 
-def _first_chunk(client: Any) -> float:
+def _first_chunk(vendor: Vendor, client: Any) -> float:
     started = time.perf_counter_ns()
-    with client.chat.completions.create(model="bench-1", messages=MESSAGES, stream=True) as stream:
+    with closing(vendor.open(client)) as stream:  # a generator is no context manager
         next(iter(stream))
         took = time.perf_counter_ns() - started
         for _ in stream:
@@ -91,30 +83,36 @@ def _group(samples: Samples, title: str, key: str, unit: str, scale: float) -> l
     return rows
 
 
-def _rows(samples: Samples) -> list[Row]:
+def _rows(vendor: Vendor, samples: Samples) -> list[Row]:
+    name = vendor.name
     return [
-        *_group(samples, "CPU per chunk through the SDK, from memory", "memory", "µs", 1e-3),
-        *_group(samples, "CPU per chunk through the SDK, over loopback", "loopback", "µs", 1e-3),
-        *_group(samples, "CPU per stream of 2 chunks through the SDK", "stream", "µs", 1e-3),
-        *_group(samples, "Time to the first chunk, loopback", "first", "ms", 1e-6),
-        *_peaks(samples),
+        *_group(samples, f"{name}: CPU per chunk through the SDK, from memory", "memory", "µs", 1e-3),
+        *_group(samples, f"{name}: CPU per chunk through the SDK, over loopback", "loopback", "µs", 1e-3),
+        *_group(samples, f"{name}: CPU per short stream through the SDK", "stream", "µs", 1e-3),
+        *_group(samples, f"{name}: time to the first chunk, loopback", "first", "ms", 1e-6),
+        *_peaks(vendor, samples),
     ]
 
 
-def _peaks(samples: Samples) -> list[Row]:
-    title = "Growth of the process over one long stream"
+def _peaks(vendor: Vendor, samples: Samples) -> list[Row]:
+    title = f"{vendor.name}: growth of the process over one long stream"
     return [
         Row(measure=title, what=subject, unit="KiB", figure=figure(samples, subject, "rss"))
-        for subject in (subjects.BARE, subjects.FULL, subjects.OTHER)
+        for subject in (subjects.BARE, subjects.FULL, *vendor.subjects[len(subjects.OURS) :])
         if subject in samples
     ]
 
 
-MEASURE = Measure(
-    name="sdk",
-    subjects=_ALL,
-    prepare=_prepare,
-    rows=_rows,
-    sizes={"rounds": 21, "long": 20_000, "chunks": 2000, "streams": 25, "firsts": 9},
-    quick={"rounds": 3, "long": 2000, "chunks": 500, "streams": 10, "firsts": 5},
-)
+def _measure(name: str, vendor: Vendor) -> Measure:
+    return Measure(
+        name=name,
+        subjects=vendor.subjects,
+        prepare=partial(_prepare, vendor),
+        rows=partial(_rows, vendor),
+        sizes={"rounds": 21, "long": 20_000, "chunks": 2000, "streams": 25, "firsts": 9},
+        quick={"rounds": 3, "long": 2000, "chunks": 500, "streams": 10, "firsts": 5},
+    )
+
+
+MEASURES = (_measure("sdk", OPENAI), _measure("sdk-anthropic", ANTHROPIC), _measure("sdk-gemini", GEMINI))
+"""One for each SDK."""
