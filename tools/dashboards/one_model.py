@@ -15,23 +15,15 @@ from tools.dashboards.grafana import (
     number,
     variable,
 )
-from tools.dashboards.overview import ONE_MODEL_UID, quantiles
+from tools.dashboards.overview import ONE_MODEL_UID
+from tools.dashboards.panels import ACTIVE, BY_OUTCOME, CALLS, FIRST_TOKEN_P95, quantiles
 
 _SERVICE = ("service_name",)
 _SELECTED = 'service_name=~"$service"'
 
 _NUMBERS = (
-    number(
-        "Active streams",
-        "Streams that are open now.",
-        Query(q.total(q.series(q.ACTIVE)), shape="value"),
-    ),
-    number(
-        "Calls",
-        "Calls that ended in the chosen time.",
-        Query(q.increase(f"{q.CALLS}_count"), shape="value"),
-        decimals=0,  # `increase` extrapolates
-    ),
+    ACTIVE,
+    CALLS,
     number(
         "Completed",
         "Share of calls that came to their end marker.",
@@ -44,13 +36,7 @@ _NUMBERS = (
         Query(q.quantile(0.5, q.FIRST_TOKEN, window=q.RANGE), shape="value"),
         unit="s",
     ),
-    number(
-        "First token, p95",
-        "19 of 20 streams had their first output within this time.",
-        Query(q.quantile(0.95, q.FIRST_TOKEN, window=q.RANGE), shape="value"),
-        unit="s",
-        red_from=2.5,
-    ),
+    FIRST_TOKEN_P95,
     number(
         "Output rate, p50",
         "Tokens per second while output comes.",
@@ -60,13 +46,7 @@ _NUMBERS = (
 )
 
 _ENDINGS = (
-    graph(
-        "Calls by outcome",
-        "How calls end, per minute.",
-        Query(q.per_minute(f"{q.CALLS}_count", (q.OUTCOME,)), "{{streamspan_outcome}}"),
-        unit="cpm",
-        stacked=True,
-    ),
+    BY_OUTCOME,
     graph(
         "Failed, cancelled, truncated",
         "Shares of all calls; truncated ones are among the failed.",

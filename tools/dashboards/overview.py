@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from tools.dashboards import queries as q
 from tools.dashboards.grafana import (
     Json,
@@ -19,12 +17,11 @@ from tools.dashboards.grafana import (
     number,
     variable,
 )
+from tools.dashboards.panels import ACTIVE, BY_OUTCOME, CALLS, FIRST_TOKEN_P95, MODEL, QUANTILES, quantiles
 
 UID = "streamspan-overview"
 ONE_MODEL_UID = "streamspan-one-model"
 _SELECTED = 'service_name=~"$service"'
-_MODEL = "{{gen_ai_provider_name}} {{gen_ai_request_model}}"
-_QUANTILES = (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
 
 
 def _this_model(provider: str, model: str) -> Json:
@@ -39,25 +36,9 @@ def _this_model(provider: str, model: str) -> Json:
 _LEADS_TO = (_this_model("__field.labels.gen_ai_provider_name", "__field.labels.gen_ai_request_model"),)
 
 
-def quantiles(metric: str, by: Sequence[str] = q.BY_MODEL, legend: str = _MODEL) -> list[Query]:
-    """Return the median and the slow tail of a histogram, each with the traces behind it."""
-    return [
-        Query(q.quantile(value, metric, by), f"{name} {legend}".strip(), exemplar=True) for name, value in _QUANTILES
-    ]
-
-
 _NUMBERS = (
-    number(
-        "Active streams",
-        "Streams that are open now; it returns to zero when nothing is going on.",
-        Query(q.total(q.series(q.ACTIVE)), shape="value"),
-    ),
-    number(
-        "Calls",
-        "Calls that ended in the chosen time, streamed or not.",
-        Query(q.increase(f"{q.CALLS}_count"), shape="value"),
-        decimals=0,  # `increase` extrapolates
-    ),
+    ACTIVE,
+    CALLS,
     number(
         "Failed",
         "Share of calls that ended in an error, a timeout, or without their end marker.",
@@ -71,13 +52,7 @@ _NUMBERS = (
         Query(q.share("cancelled", window=q.RANGE), shape="value"),
         unit="percentunit",
     ),
-    number(
-        "First token, p95",
-        "19 of 20 streams had their first output within this time.",
-        Query(q.quantile(0.95, q.FIRST_TOKEN, window=q.RANGE), shape="value"),
-        unit="s",
-        red_from=2.5,
-    ),
+    FIRST_TOKEN_P95,
     number(
         "Stalls per stream",
         "Waits of STREAMSPAN_STALL_SECONDS and more after the first chunk, per stream.",
@@ -87,13 +62,7 @@ _NUMBERS = (
 )
 
 _ENDINGS = (
-    graph(
-        "Calls by outcome",
-        "How calls end, per minute.",
-        Query(q.per_minute(f"{q.CALLS}_count", (q.OUTCOME,)), "{{streamspan_outcome}}"),
-        unit="cpm",
-        stacked=True,
-    ),
+    BY_OUTCOME,
     graph(
         "Cancelled and truncated",
         "Share of calls that the application stopped, and of those whose stream ended without its end marker: half an answer that looks like a whole one.",
@@ -121,7 +90,7 @@ _ENDINGS = (
     graph(
         "Retries",
         "Requests that were sent again before their stream began, per minute. Each of them costs its caller time.",
-        Query(q.per_minute(q.RETRIES, q.BY_MODEL), _MODEL),
+        Query(q.per_minute(q.RETRIES, q.BY_MODEL), MODEL),
         unit="cpm",
         stacked=True,
         width=12,
@@ -165,15 +134,15 @@ _FLOW = (
     graph(
         "Output rate",
         "Tokens per second while output comes: the median, and the slow end. Only from counts that the provider sent.",
-        Query(q.quantile(0.5, q.OUTPUT_RATE, q.BY_MODEL), f"p50 {_MODEL}", exemplar=True),
-        Query(q.quantile(0.05, q.OUTPUT_RATE, q.BY_MODEL), f"p5 {_MODEL}", exemplar=True),
+        Query(q.quantile(0.5, q.OUTPUT_RATE, q.BY_MODEL), f"p50 {MODEL}", exemplar=True),
+        Query(q.quantile(0.05, q.OUTPUT_RATE, q.BY_MODEL), f"p5 {MODEL}", exemplar=True),
         unit="tokens/s",
         leads_to=_LEADS_TO,
     ),
     graph(
         "Stalls",
         "Waits of STREAMSPAN_STALL_SECONDS and more, per minute.",
-        Query(q.per_minute(q.STALLS, q.BY_MODEL), _MODEL),
+        Query(q.per_minute(q.STALLS, q.BY_MODEL), MODEL),
         unit="cpm",
         stacked=True,
         leads_to=_LEADS_TO,
@@ -187,7 +156,7 @@ _FLOW = (
     graph(
         "Active streams, by model",
         "Streams that are open, by model. A line that only rises is a leak.",
-        Query(q.total(q.series(q.ACTIVE), q.BY_MODEL), _MODEL),
+        Query(q.total(q.series(q.ACTIVE), q.BY_MODEL), MODEL),
         width=12,
         leads_to=_LEADS_TO,
     ),
@@ -207,7 +176,7 @@ _COLUMNS = (
     ("Cancelled", q.share("cancelled", q.BY_MODEL, q.RANGE), "percentunit"),
     *(
         (f"First token {name}", q.quantile(value, q.FIRST_TOKEN, q.BY_MODEL, window=q.RANGE), "s")
-        for name, value in _QUANTILES
+        for name, value in QUANTILES
     ),
     ("First answer p95", q.quantile(0.95, q.FIRST_ANSWER, q.BY_MODEL, window=q.RANGE), "s"),
     ("Longest wait p95", q.quantile(0.95, q.WAIT_MAX, q.BY_MODEL, window=q.RANGE), "s"),

@@ -7,7 +7,7 @@ left alone: reading them would take the request's own content away.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TypeAlias, cast
 
 from streamspan.providers._shapes import text
@@ -70,3 +70,15 @@ def copied(value: object, depth: int = _MOST_DEPTH) -> object:
     if depth and is_list(value):
         return [copied(item, depth - 1) for item in items_of(value)]
     return f"<{type(value).__name__}>"
+
+
+def parts_of(content: object, read: Callable[[object], Part | None]) -> list[Part]:
+    """Return the parts of content that is a text or a list of blocks.
+
+    Args:
+        content: as the request has it.
+        read: makes a part of a block, or None.
+    """
+    if isinstance(content, str):
+        return [text_part(content)]
+    return [part for each in items_of(content) if (part := read(each))]

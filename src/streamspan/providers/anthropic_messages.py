@@ -18,6 +18,7 @@ from streamspan.providers._parts import (
     is_list,
     items_of,
     message_of,
+    parts_of,
     present,
     text_part,
 )
@@ -36,9 +37,7 @@ def _message(message: Mapping[str, Any]) -> Message | None:
 
 
 def _parts(content: object) -> list[Part]:
-    if isinstance(content, str):
-        return [text_part(content)]
-    return [part for each in items_of(content) if (part := _part(each))]
+    return parts_of(content, _part)
 
 
 def _part(block: object) -> Part | None:

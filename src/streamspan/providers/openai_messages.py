@@ -21,6 +21,7 @@ from streamspan.providers._parts import (
     is_list,
     items_of,
     message_of,
+    parts_of,
     present,
     text_part,
 )
@@ -135,9 +136,7 @@ def _item_message(item: Mapping[str, Any]) -> Message | None:
 
 
 def _parts(content: object) -> list[Part]:
-    if isinstance(content, str):
-        return [text_part(content)]
-    return [part for each in items_of(content) if (part := _part(each))]
+    return parts_of(content, _part)
 
 
 def _part(item: object) -> Part | None:
