@@ -81,8 +81,24 @@ def test_tokens_of_requests_are_redacted(text: str, redacted: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "redacted"),
+    [
+        ("Illegal header value b'my words\\n'", "Illegal header value b'[redacted:api_key]'"),
+        ("or return character(s) in header value: 'words\\n'", "or return character(s) in header value: '[redacted:api_key]'"),
+        ("exceeded with url: /v1/chat?token=abc&alt=sse (", "exceeded with url: /v1/chat?token=[redacted:api_key]&alt=sse ("),
+        ("url='https://h.test/p?sv=2024&sig=a%2Fb%3D'", "url='https://h.test/p?sv=[redacted:api_key]&sig=[redacted:api_key]'"),
+        ("/p?api-version=2024-01-01&code=word", "/p?api-version=2024-01-01&code=[redacted:api_key]"),
+    ],
+)  # fmt: skip
+def test_refused_headers_and_queries_in_errors_are_redacted(text: str, redacted: str) -> None:
+    """Whatever the header or the parameter is called, for a signature has any name; content keeps its links."""
+    assert scrub_secrets(text) == redacted
+
+
+@pytest.mark.parametrize(
     "text",
     [
+        "what now? a=b",
         "task-oriented risk-assessment-framework disk-usage-report",
         "An API key: required. The secret: none",
         "the bearer of bad news",

@@ -107,7 +107,7 @@ class Config:
         "STREAMSPAN_CONTENT_MAX_BYTES",
         BYTES,
         "65536",
-        "Most bytes of content kept per message list; what is over is cut and marked.",
+        "Most bytes of content kept of one session, its messages together; what is over is cut and marked.",
     )
     redactions: tuple[str, ...] = _option(
         REDACTIONS, "STREAMSPAN_REDACT", REDACTION, "all", "Built-in patterns that are removed from captured content."

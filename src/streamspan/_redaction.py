@@ -101,9 +101,21 @@ def _bearer(text: str) -> str:
     return _JWT.sub("[redacted:bearer]", text) if "eyJ" in text else text
 
 
+# What HTTP libraries say of a header that they refuse, such as a key that was read from a file with its newline: the
+# value, whole (h11, http.client, requests).
+_REFUSED_HEADER = re.compile(
+    r"""(header (?:value|part)[ :(]{0,4}b?)(?:'[^'\r\n]{1,4096}'|"[^"\r\n]{1,4096}")""", re.IGNORECASE
+)
+# The parameters of a URL in an error's text: a signature or a token has any name. These say what was asked for.
+_QUERY = re.compile(r"""([?&](?!(?:alt|api-version|beta|model|stream)=)[\w.~%$-]{1,64}=)[^\s&#'"<>()\[\]{}]+""")
+
+
 def scrub_secrets(text: str) -> str:
     """Return the text without keys and tokens: always on, for error messages and stack traces."""
-    return _api_key(_bearer(text))
+    text = _api_key(_bearer(text))
+    if "header" in text:
+        text = _REFUSED_HEADER.sub(r"\1'[redacted:api_key]'", text)
+    return _QUERY.sub(r"\1[redacted:api_key]", text) if "=" in text and "?" in text else text
 
 
 # --- personal data -----------------------------------------------------------------------------------------------
