@@ -75,8 +75,8 @@ def test_a_field_of_many_is_a_list_or_empty() -> None:
 
 
 def test_counts_are_whole_numbers() -> None:
-    """Zero counts; null, floats, booleans and text do not."""
-    pairs: dict[str, Any] = {"a": 1, "b": 0, "c": None, "d": 1.5, "e": True, "f": "7", "g": []}
+    """Zero counts; null, floats, booleans, text and what is below zero do not: a histogram would refuse it, and say so."""
+    pairs: dict[str, Any] = {"a": 1, "b": 0, "c": None, "d": 1.5, "e": True, "f": "7", "g": [], "h": -5}
     assert counts(pairs) == {"a": 1, "b": 0}
     assert counts(fields(CompletionUsage(completion_tokens=2, prompt_tokens=1, total_tokens=3))) == {
         "completion_tokens": 2, "prompt_tokens": 1, "total_tokens": 3,

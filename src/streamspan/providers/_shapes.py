@@ -49,5 +49,5 @@ def items(value: Any) -> list[Any]:
 
 
 def counts(pairs: Mapping[str, Any]) -> dict[str, int]:
-    """Keep what is a token count: a whole number that was sent."""
-    return {name: value for name, value in pairs.items() if type(value) is int}
+    """Keep what is a token count: a whole number that was sent, and none below zero, which histograms refuse."""
+    return {name: value for name, value in pairs.items() if type(value) is int and value >= 0}
