@@ -42,7 +42,7 @@ EVERY_OPTION: list[tuple[str, str, str, Any, Any]] = [
 # Variable, its malformed text, what the warning says of the default and of what is allowed.
 NAMES = "api_key, bearer, card, email, phone"
 MALFORMED: list[tuple[str, str, str, str]] = [
-    ("STREAMSPAN_HOSTS", "https://llm.lan", "none", "a comma list of host, host:port or host/path, each with =provider or without"),
+    ("STREAMSPAN_HOSTS", "https://llm.lan", "none", "a comma list of host, *.host, host:port or host/path, each with =provider or without"),
     ("STREAMSPAN_CHUNK_EVENTS", "lots", "merged", "'merged', 'off' or a number of events per span"),
     ("STREAMSPAN_CHUNK_EVENTS", "²", "merged", "'merged', 'off' or a number of events per span"),
     ("STREAMSPAN_EVENTS", "logs", "span", "one of span, log, both, off"),

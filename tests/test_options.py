@@ -55,6 +55,7 @@ GOOD: list[tuple[Kind, str, Any]] = [
     (HOSTS, "llm.lan/V1/chat=acme", (HostPattern("llm.lan", "/V1/chat", "acme"),)),
     (HOSTS, "a.lan=x, *.b.lan", (HostPattern("a.lan", "", "x"), HostPattern("*.b.lan"))),
     (HOSTS, "a.lan=", (HostPattern("a.lan"),)),
+    (HOSTS, "[::1]:80/v1=x", (HostPattern("[::1]:80", "/v1", "x"),)),
 ]
 
 
@@ -84,10 +85,13 @@ BAD: list[tuple[Kind, str, str]] = [
     (EVENTS, "both", "one of span, log"),
     (EVENTS, "", "one of span, log"),
     *(
-        (HOSTS, text, "a comma list of host, host:port or host/path, each with =provider or without")
+        (HOSTS, text, "a comma list of host, *.host, host:port or host/path, each with =provider or without")
         for text in (
             "https://api.acme.com",
             "/v1/chat",
+            "*",
+            "llm.*.lan",
+            "llm.lan/v1/*",
             "=acme",
             "a b",
             "good.lan,https://bad.lan",
@@ -157,6 +161,13 @@ MATCHES: list[tuple[HostPattern, str, int | None, str, bool]] = [
     (HostPattern("acme.com", "/v1"), "acme.com", 443, "/v1/chat", True),
     (HostPattern("acme.com", "/v1"), "acme.com", 443, "/v2/chat", False),
     (HostPattern("acme.com", "/v1"), "acme.com", 443, "", False),
+    (HostPattern("acme.com", "/v1"), "acme.com", 443, "/v1beta", False),
+    (HostPattern("acme.com", "/v1/"), "acme.com", 443, "/v1", True),
+    (HostPattern("acme.com", "/"), "acme.com", 443, "", True),
+    (HostPattern("ACME.com"), "acme.com", 443, "/v1", True),
+    (HostPattern("[::1]:80", "/v1"), "::1", 80, "/v1", True),
+    (HostPattern("[::1]"), "::1", 8080, "", True),
+    (HostPattern("[::1]:80"), "::1", 8080, "", False),
 ]
 
 

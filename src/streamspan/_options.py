@@ -30,8 +30,8 @@ class HostPattern:
     """A host, or host and path prefix, whose streams are model streams.
 
     Args:
-        host: host name or `host:port`, lower case; a leading `*.` stands for any subdomain.
-        path: path that the request's path must start with; empty for any.
+        host: host name or `host:port`; a leading `*.` stands for any subdomain, an IPv6 address stands in brackets.
+        path: path that is the request's path or lies above it; empty for any.
         provider: `gen_ai.provider.name` to report; empty to let the built-in table decide.
     """
 
@@ -41,12 +41,13 @@ class HostPattern:
 
     def matches(self, host: str, port: int | None, path: str) -> bool:
         """Tell whether a request to `host`, `port`, `path` is meant."""
-        wanted, _, wanted_port = self.host.partition(":")
+        wanted, wanted_port = _host_and_port(self.host.lower())
         if wanted_port and wanted_port != str(port):
             return False
         if not (host == wanted or (wanted.startswith("*.") and host.endswith(wanted[1:]))):
             return False
-        return path.startswith(self.path)
+        above = self.path.rstrip("/")
+        return not above or path == above or path.startswith(above + "/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +117,21 @@ def _parse_hosts(text: str) -> tuple[HostPattern, ...]:
 def _parse_host(item: str) -> HostPattern:
     target, _, provider = item.partition("=")
     host, slash, path = target.partition("/")
-    name, colon, port = host.partition(":")
-    if not name or "://" in target or any(c.isspace() for c in item) or (colon and not _is_number(port)):
-        raise ConfigError("a comma list of host, host:port or host/path, each with =provider or without")
+    name, port = _host_and_port(host)
+    is_spaced = any(c.isspace() for c in item)
+    is_starred = "*" in name.removeprefix("*.") or "*" in path
+    if not name or "://" in target or is_spaced or is_starred or (port and not _is_number(port)) or host.endswith(":"):
+        raise ConfigError("a comma list of host, *.host, host:port or host/path, each with =provider or without")
     return HostPattern(host.lower(), slash + path, provider.strip())
+
+
+def _host_and_port(host: str) -> tuple[str, str]:
+    """Split `host:port`; the colons of an IPv6 address stand in brackets."""
+    address, bracket, rest = host.removeprefix("[").partition("]")
+    if bracket and host.startswith("["):
+        return address, rest.removeprefix(":")
+    name, _, port = host.partition(":")
+    return name, port
 
 
 def _is_number(text: str) -> bool:
