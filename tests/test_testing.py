@@ -6,6 +6,9 @@ from typing import Any
 
 import openai
 import pytest
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.trace import TracerProvider
 
 import streamspan
 from streamspan import _api
@@ -75,6 +78,29 @@ def test_a_wrong_argument_is_said_and_leaves_nothing_in_place() -> None:
     with pytest.raises(streamspan.ConfigError, match="unknown libraries 'opnai'"), capture(libraries=["opnai"]):
         raise AssertionError
     assert _api.runtime() is None
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [({"on_session_end": "x"}, "on_session_end='x'"), ({"tracer_provider": None}, "leave out tracer_provider")],
+)
+def test_an_argument_that_it_cannot_take_is_said_before_anything_is_undone(
+    argument: dict[str, Any], message: str
+) -> None:
+    """What the application has instrumented itself stays, as after any other wrong argument."""
+    streamspan.instrument(
+        libraries=[], tracer_provider=TracerProvider(), meter_provider=MeterProvider(), logger_provider=LoggerProvider()
+    )
+    before = _api.runtime()
+    try:
+        with pytest.raises(streamspan.ConfigError, match=message), capture(**argument):
+            raise AssertionError
+        assert _api.runtime() is before
+        with pytest.raises(streamspan.ConfigError), capture(libraries=["opnai"]):
+            raise AssertionError
+        assert _api.runtime() is not None
+    finally:
+        streamspan.uninstrument()
 
 
 def test_the_block_is_undone_by_an_exception_too() -> None:

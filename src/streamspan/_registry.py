@@ -139,6 +139,11 @@ def known_names() -> list[str]:
     return [integration.name for integration in INTEGRATIONS]
 
 
+def integration_of(name: str) -> Integration:
+    """Return the integration of a known name."""
+    return next(integration for integration in INTEGRATIONS if integration.name == name)
+
+
 def checked_names(libraries: Iterable[str] | None) -> tuple[str, ...] | None:
     """Return the names that `libraries=` asks for, None for all.
 

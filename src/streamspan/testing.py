@@ -23,7 +23,10 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from streamspan import _api
+from streamspan._config import ConfigError
 from streamspan._records import SessionSummary
+
+_PROVIDERS = {"tracer_provider", "meter_provider", "logger_provider"}
 
 
 @dataclass(slots=True)
@@ -77,11 +80,20 @@ def capture(**arguments: Any) -> Generator[Captured, None, None]:
 
     Args:
         **arguments: further arguments of `streamspan.instrument`.
+
+    Raises:
+        ConfigError: an argument that it cannot take.
     """
+    on_session_end: Callable[[SessionSummary], object] | None = arguments.pop("on_session_end", None)
+    if on_session_end is not None and not callable(on_session_end):
+        raise ConfigError(
+            f"capture(on_session_end={on_session_end!r}): allowed is a callable that takes a SessionSummary"
+        )
+    if given := _PROVIDERS & arguments.keys():
+        raise ConfigError(f"capture() brings providers of its own, leave out {', '.join(sorted(given))}")
     captured = Captured()
     interrupted = _api.runtime()
     _api.uninstrument()
-    on_session_end: Callable[[SessionSummary], object] | None = arguments.pop("on_session_end", None)
 
     def collect(summary: SessionSummary) -> None:
         captured.summaries.append(summary)
@@ -93,14 +105,14 @@ def capture(**arguments: Any) -> Generator[Captured, None, None]:
     logger_provider = LoggerProvider(shutdown_on_exit=False)
     logger_provider.add_log_record_processor(SimpleLogRecordProcessor(captured.log_exporter))
     meter_provider = MeterProvider([captured.metric_reader], shutdown_on_exit=False)
-    _api.instrument(
-        tracer_provider=tracer_provider,
-        meter_provider=meter_provider,
-        logger_provider=logger_provider,
-        on_session_end=collect,
-        **arguments,
-    )
     try:
+        _api.instrument(
+            tracer_provider=tracer_provider,
+            meter_provider=meter_provider,
+            logger_provider=logger_provider,
+            on_session_end=collect,
+            **arguments,
+        )
         yield captured
     finally:
         _api.drain()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -19,7 +19,7 @@ SCENE = Scene(name="one", about="", start=0.0, model="m1")
 class Listener:
     """An observer that does nothing."""
 
-    chunk: Callable[[int], object] | None = None
+    arrivals: Callable[[Sequence[int]], object] | None = None
 
     def ended(self, session: Session) -> None: ...
 

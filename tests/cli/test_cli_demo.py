@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 from typing import IO
 
 import pytest
@@ -149,7 +150,24 @@ def test_what_is_not_installed_is_told(missing: str) -> None:
         return
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.count("\n") == 1
-    assert done.stderr.endswith('which is not installed: pip install "streamspan[demo]"\n')
+    assert done.stderr.endswith('which is not installed, or too old: pip install "streamspan[demo]"\n')
+
+
+def test_an_sdk_that_is_too_old_is_as_good_as_none(tmp_path: Path) -> None:
+    """The demo plays through what is supported; the scenes of the old one say what to install."""
+    (tmp_path / "openai").mkdir()
+    (tmp_path / "openai" / "__init__.py").touch()
+    about = tmp_path / "openai-1.30.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: openai\nVersion: 1.30.0\n", encoding="utf-8")
+    code = _without("httpx", "httpx2")
+    done = subprocess.run(
+        [sys.executable, "-c", code, "demo", "--fast", "--once", "closed"],
+        capture_output=True, text=True, encoding="utf-8", timeout=60, check=False,
+        env=environment(PYTHONPATH=str(tmp_path)),
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.endswith('openai, which is not installed, or too old: pip install "streamspan[demo]"\n')
 
 
 def test_ctrl_c_ends_with_the_table_so_far() -> None:

@@ -153,10 +153,14 @@ def test_a_seam_that_is_gone_is_a_failure() -> None:
             Patch("json", "no_such_name", lambda *_: None),
             Patch("json", "neither_this", lambda *_: None, is_optional=True),
             Patch("no_such_module", "name", lambda *_: None),
+            Patch("no_such_module.inside", "name", lambda *_: None, is_optional=True),
         ]
     )
     found = list(_checks._seams(patches))
-    assert [check.mark for check in found] == ["fail", "none", "fail"]
+    assert [check.mark for check in found] == ["fail", "none", "fail", "none"]
+    assert [found[1].detail, found[3].detail] == [
+        "json of this version has no such seam", "no_such_module is not installed",
+    ]  # fmt: skip
     assert found[2].detail.startswith("no_such_module cannot be imported")
 
 

@@ -99,9 +99,9 @@ def _seams(patches: Patches) -> Iterator[Check]:
         if patches.is_applied(patch):
             yield Check(section=section, mark="ok", title=title, detail=f"patched in {patch.module}")
         elif patch.is_optional:
-            yield Check(
-                section=section, mark="none", title=title, detail=f"{patch.module} of this version has no such seam"
-            )
+            package = patch.module.partition(".")[0]
+            detail = f"{package} is not installed" if problem else f"{patch.module} of this version has no such seam"
+            yield Check(section=section, mark="none", title=title, detail=detail)
         else:
             yield Check(
                 section=section,

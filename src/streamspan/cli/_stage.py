@@ -72,6 +72,8 @@ class Stage:
             asyncio.run(self._play())
         except asyncio.CancelledError:
             return
+        except Exception as exc:  # noqa: BLE001 - a client that cannot be made; who shows the scenes says so
+            self.failures |= {scene.name: exc for scene in self._scenes}
 
     async def _play(self) -> None:
         self._loop, self._all = asyncio.get_running_loop(), asyncio.current_task()

@@ -11,6 +11,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Protocol, cast
 
+from streamspan._registry import integration_of, is_too_old
 from streamspan.cli._scenes import Scene, VendorName
 
 
@@ -50,11 +51,12 @@ class Vendor:
 
     @property
     def is_installed(self) -> bool:
-        """Whether the package is there."""
+        """Whether the package is there, in a version that is supported."""
         try:
-            return find_spec(self.package) is not None
+            is_there = find_spec(self.package) is not None
         except ModuleNotFoundError:  # not even the package that it would be in
             return False
+        return is_there and is_too_old(integration_of(self.library)) is None
 
     def plays(self, scene: Scene) -> bool:
         """Tell whether there is something to see of a scene."""

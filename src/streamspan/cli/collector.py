@@ -64,7 +64,7 @@ def _list(home: Path, names: Iterable[str]) -> None:
 
 
 def _about(path: Path) -> str:
-    """Return the first comment line, or the title of a dashboard."""
+    """Return the first comment line, or the title of a page or a dashboard."""
     text = path.read_text(encoding="utf-8")
     if text.startswith("#"):
         return next((line.strip("# ") for line in text.splitlines() if not line.startswith("#!")), "")

@@ -89,7 +89,7 @@ def _chosen(names: Sequence[str] | None) -> tuple[Scene, ...]:
         chosen = with_sdk or [scene for scene in chosen if _can_play(scene)] or chosen
     if absent := [vendor_of(scene.vendor).package for scene in chosen if not _can_play(scene)]:
         packages = " and ".join(dict.fromkeys(absent))
-        raise CommandError(f"these scenes play through {packages}, which is not installed: {_INSTALL}")
+        raise CommandError(f"these scenes play through {packages}, which is not installed, or too old: {_INSTALL}")
     first = min(scene.start for scene in chosen)
     return tuple(replace(scene, start=scene.start - first) for scene in chosen)
 
