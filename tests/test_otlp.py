@@ -337,6 +337,11 @@ def test_an_endpoint_that_refuses_what_it_gets_is_one_warning(protocol: Protocol
         assert_ends_in_time_with(protocol, sink.endpoint, expected)
 
 
+def test_an_endpoint_without_a_scheme_is_one_warning() -> None:
+    """Every signal fails on it alike."""
+    assert_ends_in_time_with("http", "localhost:4318", "is not an address that can be used")
+
+
 def test_the_wrong_protocol_is_told_as_such() -> None:
     """HTTP to a gRPC port and the reverse: the warning says which variable to set."""
     with OtlpSink("grpc") as sink:
@@ -638,7 +643,7 @@ def test_the_check_of_an_endpoint_that_is_no_url_says_so(configured: Any) -> Non
     """An endpoint without a scheme is told with an example of a right one."""
     configured("http", "localhost:4318")
     report = check_endpoint()
-    assert report.problem == "localhost:4318/v1/traces is not an address that can be used."
+    assert report.problem == "localhost:4318 is not an address that can be used."
     assert "http://localhost:4318" in report.remedy
 
 

@@ -58,9 +58,9 @@ class Target:
 
     @property
     def base(self) -> str:
-        """Scheme, host and port: what the signals of one collector have in common."""
+        """Scheme, host and port, of what is no URL the whole: what the signals of one collector have in common."""
         parts = urlsplit(self.shown)
-        return f"{parts.scheme}://{parts.netloc}" if parts.netloc else self.shown
+        return f"{parts.scheme}://{parts.netloc}" if parts.netloc else self.shown.removesuffix(f"/v1/{self.signal}")
 
 
 @dataclass(frozen=True, slots=True)
