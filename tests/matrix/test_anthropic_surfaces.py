@@ -10,11 +10,18 @@ import pytest
 
 import streamspan
 from streamspan.demo import DemoProvider
+from support.caller import Caller
 from support.seen import TLS
 from support.telemetry import Told
 from support.truth import called, messages_of, said
+from support.twice import run_twice
 
-anthropic = pytest.importorskip("anthropic")
+pytest.importorskip("anthropic")
+
+import anthropic
+
+from support.anthropic_sdk import http
+
 ASKED: Any = {
     "model": "claude-demo",
     "max_tokens": 64,
@@ -140,6 +147,52 @@ def test_what_is_no_inference_is_left_alone(client: Callable[..., Any], told: To
     with pytest.raises((anthropic.APIError, anthropic.AnthropicError)):
         made.messages.batches.results("batch_demo")
     assert told.spans == []
+
+
+@pytest.mark.skipif(not hasattr(anthropic, "WorkloadIdentityCredentials"), reason="this version fetches no tokens")
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize("scenario", ["ok;chunks=2", "status_400"])
+def test_fetching_a_token_on_the_way_is_no_request_of_the_call(
+    server: DemoProvider, scenario: str, is_async: bool
+) -> None:
+    """It goes to the same host, inside the sending of the request: no headers of an answer, no attempt, no hop."""
+    fetched: list[str] = []
+
+    def token(request: Any) -> Any:
+        fetched.append(request.url.path)
+        said = {"access_token": "token", "token_type": "bearer", "expires_in": 3600}
+        return http.Response(200, json=said, headers={"request-id": "req_token"})
+
+    async def program(caller: Caller) -> None:
+        with http.Client(transport=http.MockTransport(token)) as fetching:
+            credentials = anthropic.WorkloadIdentityCredentials(
+                identity_token_provider=lambda: "jwt",
+                federation_rule_id="rule",
+                organization_id="organization",
+                http_client=fetching,
+            )
+            http_client: Any = anthropic.DefaultAsyncHttpxClient if is_async else anthropic.DefaultHttpxClient
+            kind: Any = anthropic.AsyncAnthropic if is_async else anthropic.Anthropic
+            url = server.url(scenario, base="")
+            made = kind(base_url=url, credentials=credentials, http_client=http_client(verify=TLS))
+            caller.clients.append(made)
+            async with caller.noting():
+                stream = await caller.wait(made.messages.create(**ASKED, stream=True))
+                while (await anext(stream, None) if is_async else next(stream, None)) is not None:
+                    pass
+            caller.ended()
+
+    told = run_twice(server, program, is_async=is_async)
+    assert len(fetched) == 2
+    assert fetched[0].endswith("/oauth/token")
+    attributes = told.attributes
+    is_refused = scenario == "status_400"
+    assert attributes["streamspan.outcome"] == ("error" if is_refused else "completed")
+    # Of a request that was not accepted no finish reason is due.
+    assert attributes.get("gen_ai.response.finish_reasons") == (None if is_refused else ("end_turn",))
+    assert attributes["streamspan.request_id"] != "req_token"
+    assert "streamspan.hop.count" not in attributes
+    assert "http.request.resend_count" not in attributes
 
 
 def _get_weather(city: str, unit: str = "celsius") -> str:

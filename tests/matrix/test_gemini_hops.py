@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from opentelemetry import trace
 
+import streamspan
 from streamspan.demo import DemoProvider
 from support.telemetry import Told
 from support.twice import drive
@@ -20,7 +21,9 @@ pytest.importorskip("google.genai")
 from google.genai import errors, types
 
 from support.caller import Caller
-from support.surfaces.gemini import MODEL, QUESTION, VERSION, gemini_client
+from support.shown import shown
+from support.surface import Surface
+from support.surfaces.gemini import CONTEXTS, MODEL, QUESTION, VERSION, gemini_client
 
 _COLOURS = pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 _HANDS_OUT_ALL = pytest.mark.skipif(VERSION < (3,), reason="google-genai keeps the first answer to itself before 3.0")
@@ -263,3 +266,89 @@ def test_dropped_generators_end_when_they_are_let_go(server: DemoProvider, told:
     told.finish()
     assert told.attributes["streamspan.outcome"] == "cancelled"
     assert told.attributes["streamspan.cancel.reason"] == "dropped"
+
+
+# --- which generators -------------------------------------------------------------------------------------------------
+
+
+async def _made(client: Any, calls: Calls, way: str) -> Any:
+    """Make a stream that has not been read."""
+    if way == "chat":
+        return await calls.wait(client.chats.create(model=MODEL).send_message_stream(QUESTION))
+    return await calls.wait(client.models.generate_content_stream(model=MODEL, contents=QUESTION))
+
+
+@pytest.mark.parametrize("way", ["models", "chat"])
+@_COLOURS
+def test_made_before_uninstrument_and_read_after_it(server: DemoProvider, told: Told, way: str, is_async: bool) -> None:
+    """Nothing has been sent when it is made, so there is no stream yet: it comes out whole, and nobody records it."""
+    if is_async and VERSION < (2, 12):
+        pytest.skip("the await sends the request before google-genai 2.12 unless functions are called")
+
+    async def use(client: Any, calls: Calls) -> int:
+        stream = await _made(client, calls, way)
+        streamspan.uninstrument()
+        return len([item async for item in stream] if is_async else list(stream))
+
+    assert Calls(server, "ok;chunks=3", is_async=is_async).run(use) == 4
+    told.finish()
+    assert (list(told.spans), told.summaries, told.active) == ([], [], 0)
+
+
+@_COLOURS
+def test_made_before_instrument_and_read_after_it(server: DemoProvider, is_async: bool) -> None:
+    """It is the SDK's own generator; only a chat's makes its call of the model at the first read."""
+    told = Told()
+
+    async def use(client: Any, calls: Calls) -> int:
+        stream = await _made(client, calls, "models")
+        told.instrument(streamspan.Config(exclude=("httpx", "httpx2")))  # else it is a stream of the HTTP library's
+        return len([item async for item in stream] if is_async else list(stream))
+
+    assert Calls(server, "ok;chunks=3", is_async=is_async).run(use) == 4
+    told.finish()
+    assert list(told.spans) == []
+
+
+@pytest.mark.parametrize("way", ["models", "chat"])
+@_COLOURS
+def test_a_generator_is_one_to_whoever_asks(server: DemoProvider, told: Told, way: str, is_async: bool) -> None:
+    """`inspect` and `isinstance` know it for a generator, and it cannot be copied; asking it changes nothing."""
+
+    async def use(client: Any, calls: Calls) -> dict[str, str]:
+        stream = await _made(client, calls, way)
+        said = shown(stream)
+        await calls.wait(stream.__anext__() if is_async else next(stream))
+        said |= {f"then {name}": word for name, word in shown(stream).items()}
+        gc.collect()
+        assert len([item async for item in stream] if is_async else list(stream)) == 3
+        return said
+
+    calls = Calls(server, "ok;chunks=3", is_async=is_async)
+    ours = calls.run(use)
+    assert told.attributes["streamspan.outcome"] == "completed"
+    assert told.attributes["streamspan.chunk.count"] == 4
+    streamspan.uninstrument()
+    assert ours == calls.run(use)
+
+
+# The older client of Interactions has something to say of the options that all clients here are given.
+@pytest.mark.filterwarnings("ignore:Granular retry options", "ignore:Async interactions client")
+@pytest.mark.parametrize("surface", CONTEXTS, ids=lambda surface: surface.name)
+@_COLOURS
+def test_one_client_object_alone(server: DemoProvider, surface: Surface, is_async: bool) -> None:
+    """With `clients=` only what is asked through the SDK's own client object is recorded."""
+    told, caller = Told(), Caller(server, is_async=is_async, ended_spans=None)
+
+    async def life() -> None:
+        mine, other = (surface.client(caller, "ok;chunks=2") for _ in range(2))
+        streamspan.instrument(tracer_provider=told.tracers, meter_provider=told.meters, clients=[mine._client])
+        for client in (other, mine, other):
+            stream = await caller.wait(surface.start(client))
+            assert [item async for item in stream] if is_async else list(stream)
+        for client in (mine, other):
+            await caller.wait(client.close())
+
+    asyncio.run(life()) if is_async else drive(life())
+    told.finish()
+    assert len(told.spans) == 1

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamspan._records import AUDIO, IMAGE, Delta, ProviderError, ToolCallDelta
+from streamspan._answer import Answer
+from streamspan._records import AUDIO, IMAGE, Delta, ProviderError, Request, ToolCallDelta
 from streamspan._sessions import find_endpoint, host_name, model_in
 from streamspan.providers._gemini_chunks import read_chunk
 from streamspan.providers._gemini_requests import choices, content, request_attributes
@@ -106,7 +107,8 @@ def test_usage() -> None:
     counts |= {"thoughtsTokenCount": 787, "cachedContentTokenCount": 30, "totalTokenCount": 1296}
     usage = read(chunk(usageMetadata=counts)).usage
     assert usage == {
-        "input_tokens": 40,
+        "prompt.input_tokens": 34,
+        "tool_use.input_tokens": 6,
         "answer.output_tokens": 469,
         "cache_read.input_tokens": 30,
         "reasoning.output_tokens": 787,
@@ -114,9 +116,40 @@ def test_usage() -> None:
     assert sum(usage[name] for name in usage if name != "cache_read.input_tokens") == counts["totalTokenCount"]
 
 
+def _counts(prompt: int | None = None, tools: int | None = None, answer: int | None = None) -> dict[str, int]:
+    given = {"promptTokenCount": prompt, "toolUsePromptTokenCount": tools, "candidatesTokenCount": answer}
+    return {name: count for name, count in given.items() if count is not None}
+
+
+@pytest.mark.parametrize(
+    ("requests", "tokens"),
+    [
+        ([[_counts(10), _counts(10, None, 1), _counts(10, None, 3)]], (10, 3)),
+        ([[_counts(10, 5), _counts(10, 5, 1), _counts(10, 5, 3)]], (15, 3)),
+        ([[_counts(10), _counts(10, 5, 1), _counts(10, 8, 3)]], (18, 3)),
+        ([[_counts(59, 5), _counts(128, 2, 3)]], (130, 3)),
+        ([[_counts(10, 5), _counts(10, None, 3)]], (15, 3)),
+        ([[_counts(10), _counts(None, 5, 3)]], (15, 3)),
+        ([[_counts(None, 5), _counts(None, 6, 3)]], (6, 3)),
+        ([[_counts(10, 5, 1), _counts(10, 5, 2)], [_counts(20, 5, 1), _counts(20, 7, 4)]], (15 + 27, 2 + 4)),
+        ([[_counts(10, 5, 2)], [_counts(20, None, 4)]], (15 + 20, 2 + 4)),
+        ([[_counts(10, None, 2)], [_counts(20, 7)], [_counts(30, 1, 1)]], (10 + 27 + 31, 2 + 0 + 1)),
+    ],
+)
+def test_what_tools_added_to_the_prompt(requests: list[list[dict[str, int]]], tokens: tuple[int, int]) -> None:
+    """Counts are cumulative within a request, whatever a chunk leaves out, and add up over the requests of a call."""
+    answer = Answer(Request("generate_content", "p", "l"), has_finish_reasons=True, output=None, text_of=None)
+    for number, chunks in enumerate(requests):
+        if number:
+            answer.another(counts_anew=True)
+        for counts in chunks:
+            answer.take(read(chunk({"text": "x"}, usageMetadata=counts)))
+    assert answer.usage == dict(zip(("input_tokens", "output_tokens"), tokens, strict=True))
+
+
 def test_counts_that_are_missing_are_not_invented() -> None:
     """Early chunks have no count of the answer, Vertex's intermediate ones none at all."""
-    assert read(chunk(usageMetadata={"promptTokenCount": 3})).usage == {"input_tokens": 3}
+    assert read(chunk(usageMetadata={"promptTokenCount": 3})).usage == {"prompt.input_tokens": 3}
     assert read(chunk(usageMetadata={"trafficType": "ON_DEMAND"})).usage is None
 
 

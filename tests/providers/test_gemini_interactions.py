@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamspan._records import AUDIO, Delta, ProviderError, ToolCallDelta
+from streamspan._records import AUDIO, IMAGE, Delta, ProviderError, ToolCallDelta
 from streamspan.providers._gemini_interactions import (
     content,
     fetch_attributes,
@@ -32,6 +32,131 @@ def ended(status: str, **more: Any) -> dict[str, Any]:
 def delta(**said: Any) -> Delta:
     """Read a piece of a step."""
     return read_event({"event_type": "step.delta", "index": 2, "delta": said})
+
+
+def piece(**said: Any) -> dict[str, Any]:
+    """Return the event of a piece of a step."""
+    return {"event_type": "step.delta", "index": 2, "delta": said}
+
+
+def start(**step: Any) -> dict[str, Any]:
+    """Return the event of a step's start."""
+    return {"event_type": "step.start", "index": 2, "step": step}
+
+
+def call(name: str, arguments: str = "", identity: str = "") -> Delta:
+    """Return what the piece of a call says."""
+    return Delta("", 0, tool_calls=(ToolCallDelta(2, identity, name, arguments),))
+
+
+_URLS = {"urls": ["https://example.com"]}
+_SAID_URLS = '{"urls":["https://example.com"]}'
+_MCP = {"name": "f", "server_name": "s"}
+_RESULTS = (
+    "code_execution", "file_search", "function", "google_maps", "google_search", "mcp_server_tool", "processing",
+    "retrieval", "tool_search", "url_context",
+)  # fmt: skip
+# Of every event, piece and step that google-genai 3.4 knows: what it says.
+_SAYS: list[tuple[dict[str, Any], Delta]] = [
+    ({"event_type": "error", "error": {"code": "c", "message": "m"}}, Delta("", 0, error=ProviderError("c", "m"))),
+    (
+        {"event_type": "interaction.created", "interaction": {"id": "v", "model": "m", "status": "in_progress"}},
+        Delta("", 0, response_id="v", response_model="m"),
+    ),
+    ({"event_type": "interaction.status_update", "interaction_id": "v", "status": "in_progress"}, Delta()),
+    (
+        {"event_type": "interaction.status_update", "interaction_id": "v", "status": "queued", "usage": _COUNTS},
+        Delta(usage=_USAGE),
+    ),
+    *(
+        (ended(status), Delta("", 0, finish_reason=status, is_terminal=True, response_id="v1", response_model="gemini-x"))
+        for status in ("completed", "requires_action", "incomplete", "cancelled", "budget_exceeded")
+    ),
+    ({"event_type": "step.stop", "index": 2}, Delta()),
+    ({"event_type": "step.stop", "index": 2, "usage": _COUNTS, "step_usage": {"total_input_tokens": 1}}, Delta(usage=_USAGE)),
+    (piece(type="text", text="Hi"), Delta("Hi", 0)),
+    (piece(type="text", text=""), Delta("", 0)),
+    (piece(type="thought_summary", content={"type": "text", "text": "hm"}), Delta("", 0, "hm", is_summary=True)),
+    (piece(type="thought_signature", signature="QUJD"), Delta()),
+    (piece(type="text_annotation_delta", annotations=[]), Delta()),
+    (piece(type="arguments_delta", arguments='{"a"'), call("", '{"a"')),
+    (piece(type="audio", data="QUJD", mime_type="audio/wav"), Delta("", 0, media=AUDIO)),
+    (piece(type="audio"), Delta("", 0)),
+    (piece(type="image", data="QUJD", mime_type="image/png"), Delta("", 0, media=IMAGE)),
+    (piece(type="image", uri="gs://x", mime_type="image/png"), Delta("", 0, media=IMAGE)),
+    (piece(type="video", data="QUJD", mime_type="video/mp4"), Delta()),
+    (piece(type="document", data="QUJD", mime_type="application/pdf"), Delta()),
+    (piece(type="code_execution_call", arguments={"code": "1", "language": "python"}),
+     call("code_execution", '{"code":"1","language":"python"}')),
+    (piece(type="url_context_call", arguments=_URLS), call("url_context", _SAID_URLS)),
+    (piece(type="mcp_server_tool_call", arguments={"a": 1}, **_MCP), call("f", '{"a":1}')),
+    (piece(type="google_search_call", arguments={"queries": ["q"]}), call("google_search", '{"queries":["q"]}')),
+    (piece(type="google_maps_call", arguments={"queries": ["q"]}), call("google_maps", '{"queries":["q"]}')),
+    (piece(type="retrieval_call", arguments={"queries": ["q"]}), call("retrieval", '{"queries":["q"]}')),
+    (piece(type="tool_search_call", arguments={"query": "q"}), call("tool_search", '{"query":"q"}')),
+    (piece(type="file_search_call"), call("file_search")),
+    (piece(type="processing_call"), call("processing")),
+    *((piece(type=f"{name}_result", result="r"), Delta()) for name in _RESULTS),
+    (piece(type="brand_new_call", arguments={"a": 1}), call("brand_new", '{"a":1}')),
+    (piece(type="brand_new", text="?"), Delta()),
+    ({"event_type": "brand.new", "text": "?"}, Delta()),
+    (start(type="thought"), Delta("", 0, is_summary=True)),
+    (start(type="thought", summary=[{"type": "text", "text": "hm"}]), Delta("", 0, "hm", is_summary=True)),
+    (start(type="model_output"), Delta("", 0)),
+    (start(type="model_output", content=[{"type": "text", "text": "Hi"}]), Delta("", 0, others=[Delta("Hi", 0)])),
+    (start(type="user_input", content=[{"type": "text", "text": "not the model's"}]), Delta()),
+    (start(type="function_call", id="c", name="f", arguments={}), call("f", identity="c")),
+    (start(type="mcp_server_tool_call", id="c", arguments={}, **_MCP), call("f", identity="c")),
+    *((start(type=f"{name}_call", id="c", arguments={}), call(name, identity="c"))
+      for name in _RESULTS if name not in {"function", "mcp_server_tool"}),
+    *((start(type=f"{name}_result", call_id="c", result="r"), Delta()) for name in _RESULTS),
+    (start(type="brand_new"), Delta()),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("event", "says"),
+    _SAYS,
+    ids=lambda value: (
+        str({**value, **value.get("delta", {}), **value.get("step", {})}) if isinstance(value, dict) else ""
+    ),
+)
+def test_what_an_event_says(event: dict[str, Any], says: Delta) -> None:
+    """As JSON, and as the SDK's object of it, whose arguments may also hold what was not sent."""
+    assert read_event(event) == says
+    parsed = _parsed(event)
+    if parsed is not None:
+        assert read_event(parsed) == says
+
+
+def _parsed(event: dict[str, Any]) -> Any:
+    """Return the object that the installed SDK makes of an event; None before google-genai 3."""
+    try:
+        from google.genai._gaos.types.interactions.interactionssestreamevent import (  # noqa: PLC0415
+            InteractionSSEStreamEvent,
+        )
+        from google.genai._gaos.utils.serializers import ALLOW_UNKNOWN_UNION_VARIANTS  # noqa: PLC0415
+    except ImportError:
+        return None
+    context = {ALLOW_UNKNOWN_UNION_VARIANTS: True}
+    return InteractionSSEStreamEvent.model_validate({"data": event}, context=context).data
+
+
+@pytest.mark.parametrize(
+    ("module", "variants", "key"),
+    [
+        ("interactionsseevent", "_INTERACTION_SSE_EVENT_VARIANTS", None),
+        ("stepdeltadata", "_STEP_DELTA_DATA_VARIANTS", "delta"),
+        ("step", "_STEP_VARIANTS", "step"),
+    ],
+)
+def test_nothing_that_the_sdk_knows_is_without_an_expectation(module: str, variants: str, key: str | None) -> None:
+    """What a newer SDK adds is to be looked at."""
+    known = pytest.importorskip(f"google.genai._gaos.types.interactions.{module}", exc_type=ImportError)
+    if not hasattr(known, variants):
+        pytest.skip("this version of google-genai keeps no list")
+    said = {event["event_type"] if key is None else event.get(key, {}).get("type") for event, _ in _SAYS}
+    assert set(getattr(known, variants)) - said == set()
 
 
 def test_begin() -> None:

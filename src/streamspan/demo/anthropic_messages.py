@@ -107,8 +107,9 @@ def _compaction(prompt: Prompt) -> Parts:
     yield from _text(prompt, 1)
 
 
-def _refusal(_prompt: Prompt) -> Parts:
-    yield from ()  # the stop reason says it all
+def _refusal(prompt: Prompt) -> Parts:
+    if prompt.chunks:  # in the middle of its answer; else the stop reason says it all
+        yield from _text(prompt)
 
 
 VARIANTS: Mapping[str, Callable[[Prompt], Parts]] = {
@@ -124,6 +125,13 @@ VARIANTS: Mapping[str, Callable[[Prompt], Parts]] = {
 }
 """The forms of a Messages stream, by the scenario's word for them."""
 
+_REFUSAL = {
+    "type": "refusal",
+    "category": None,
+    "explanation": None,
+    "fallback_credit_token": "credit_demo",
+    "fallback_has_prefill_claim": False,
+}
 _STOP_REASONS = {"tools": "tool_use", "refusal": "refusal"}
 
 
@@ -185,7 +193,7 @@ def _ending(prompt: Prompt, parts: list[tuple[Kind, Json]], reason: str) -> Json
     deltas = [part["delta"]["type"] for _, part in parts if part["type"] == "content_block_delta"]
     details = {"thinking_tokens": deltas.count("thinking_delta")}
     counts = {**_input(prompt), "output_tokens": len(deltas), "output_tokens_details": details}
-    refusal = {"type": "refusal", "category": None, "explanation": None} if reason == "refusal" else None
+    refusal = _REFUSAL if reason == "refusal" else None
     delta = {"stop_reason": reason, "stop_sequence": None, "stop_details": refusal}
     return {"type": "message_delta", "delta": delta, "usage": counts}
 

@@ -64,4 +64,6 @@ def _variant(ask: Ask, body: Json) -> str:
     is_forced = as_object(body.get("tool_choice")).get("type") in {"any", "tool"}
     if ask.variant == "tools" and has_results:
         return "text"  # an agent's next turn: its tools have answered
+    if ask.variant == "refusal" and body.get("fallback_credit_token"):
+        return "text"  # the model that is asked in the place of the one that refused
     return "tools" if ask.variant == "text" and is_forced and not has_results else ask.variant

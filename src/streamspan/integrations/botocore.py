@@ -151,11 +151,11 @@ def _parse(wrapped: Any, stream: Any, args: tuple[Any, ...], kwargs: dict[str, A
         event = wrapped(*args, **kwargs)
     except BaseException as exc:
         if call is not None:
-            call.session.parsed(None)
+            call.guard.call(call.session.parsed, None)
             call.guard.call(tell, call, exc)
         raise
     if call is not None:
-        call.session.parsed(event or None)
+        call.guard.call(call.session.parsed, event or None)
     return event
 
 

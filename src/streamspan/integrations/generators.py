@@ -14,7 +14,7 @@ from streamspan._guard import Guard
 from streamspan._ownership import Active, Call, current_call
 from streamspan._patching import Patch
 from streamspan._sessions import Opening, Sessions, find_endpoint
-from streamspan._taps import AsyncItems, Items
+from streamspan._taps import AsyncItems, Items, Standin
 from streamspan.integrations._calls import Running, target_of
 from streamspan.providers import Provider
 from streamspan.providers.cohere import COHERE
@@ -144,14 +144,14 @@ class _Ask:
         """Open the session."""
         self.call = call = self._open()
         if call is not None:
-            call.session.returned()
+            call.guard.call(call.session.returned)
         return call
 
 
-class _Reading:
+class _Reading(Standin):
     """Reads the SDK's generator with the call current, until its headers are there."""
 
-    __slots__ = ("_ask", "_items")
+    __slots__ = ("_ask",)
 
     def __init__(self, items: Any, ask: _Ask) -> None:
         self._items = items
@@ -168,10 +168,10 @@ class _Reading:
         return getattr(self._items, name)
 
 
-class _AsyncReading:
+class _AsyncReading(Standin):
     """As `_Reading`, for asynchronous generators."""
 
-    __slots__ = ("_ask", "_items")
+    __slots__ = ("_ask",)
 
     def __init__(self, items: Any, ask: _Ask) -> None:
         self._items = items

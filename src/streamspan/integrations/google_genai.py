@@ -7,10 +7,9 @@ call of its own: it calls `Models` as often as the model asks for functions (fro
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from types import FrameType
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 from streamspan._guard import Guard
@@ -21,7 +20,18 @@ from streamspan._sessions import Opening, Sessions
 from streamspan._taps import AsyncItems, Items
 from streamspan.integrations import google_interactions
 from streamspan.integrations._calls import target_of
-from streamspan.integrations.google_requests import LAYER, Ask, Asking, AsyncReading, Reading, asent, current_ask, sent
+from streamspan.integrations.google_requests import (
+    LAYER,
+    Ask,
+    Asking,
+    AsyncReading,
+    Reading,
+    acalled,
+    asent,
+    called,
+    current_ask,
+    sent,
+)
 from streamspan.providers import Endpoint
 from streamspan.providers._shapes import fields
 from streamspan.providers.gemini import GEMINI, GENERATE_CONTENT, STREAM_GENERATE_CONTENT
@@ -30,6 +40,7 @@ from streamspan.providers.gemini import GEMINI, GENERATE_CONTENT, STREAM_GENERAT
 def patches(sessions: Sessions, guard: Guard) -> list[Patch]:
     """Return the patches of `generate_content`, of chats and of the requests below them, and of Interactions."""
     models, chats, client = "google.genai.models", "google.genai.chats", "google.genai._api_client"
+    functions = "google.genai._extra_utils"
     content = _Calls(sessions, guard, _asked_of_models, is_chat=False)
     chat = _Calls(sessions, guard, _asked_of_chat, is_chat=True)
     return [
@@ -45,6 +56,8 @@ def patches(sessions: Sessions, guard: Guard) -> list[Patch]:
         Patch(models, "AsyncModels._generate_content", _aanswered),
         Patch(client, "BaseApiClient._request", sent),
         Patch(client, "BaseApiClient._async_request", asent),
+        Patch(functions, "get_function_response_parts", called),
+        Patch(functions, "get_function_response_parts_async", acalled),
         *google_interactions.patches(sessions, guard),
     ]
 
@@ -87,7 +100,7 @@ class _Asked(NamedTuple):
 
 def _asked_of_models(models: Any, _args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> _Asked | None:
     ask = current_ask()
-    if ask is not None and ask.is_chat and _is_called_by_chat():
+    if ask is not None and ask.is_chat:  # functions of the application are called without it
         return None
     client = models._api_client  # noqa: SLF001 - no public way says whether it is Vertex
     return _Asked(client, str(kwargs.get("model") or ""), kwargs.get("contents"), kwargs.get("config"))
@@ -102,17 +115,6 @@ def _asked_of_chat(chat: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) 
     contents = [*history, *messages]
     config = given.get("config") or said.get("_config")
     return _Asked(said["_modules"]._api_client, str(said.get("_model") or ""), contents, config)  # noqa: SLF001
-
-
-def _is_called_by_chat() -> bool:
-    """Tell whether the SDK's own chat makes this call, and not a function of the application that the chat has called."""
-    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] # the way to frames
-    while frame is not None:
-        name = str(frame.f_globals.get("__name__"))
-        if name.startswith("google.genai."):
-            return name == "google.genai.chats"
-        frame = frame.f_back
-    return False
 
 
 class _Calls:
@@ -138,61 +140,70 @@ class _Calls:
     def stream(self, wrapped: Any, owner: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         stream = wrapped(*args, **kwargs)  # a generator: nothing has happened yet
         ask = self._guard.call(self._ask, owner, args, kwargs, STREAM_GENERATE_CONTENT)
-        if ask is None:
-            return stream
-        items: Items[Any] = Items(Reading(stream, ask), lambda: None if _is_over(stream) else ask.begin())
-        return items
+        return stream if ask is None else _tapped(stream, ask, Items, Reading)
 
     async def astream(self, wrapped: Any, owner: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         ask = self._guard.call(self._ask, owner, args, kwargs, STREAM_GENERATE_CONTENT)
-        if ask is None:
-            return await wrapped(*args, **kwargs)
-        try:
-            with Asking(ask):  # before google-genai 2.12 this may send the request
-                stream = await wrapped(*args, **kwargs)
-        except BaseException as exc:
-            ask.told(exc)
-            raise
-        items: AsyncItems[Any] = AsyncItems(
-            AsyncReading(stream, ask), lambda: None if _is_over(stream) else ask.begin()
-        )
-        if ask.call is not None:
-            self._guard.call(items.resolve)
-            self._guard.call(ask.call.session.returned)
-        return items
+        with _Running(ask):  # before google-genai 2.12 this may send the request
+            stream = await wrapped(*args, **kwargs)
+        return stream if ask is None else _tapped(stream, ask, AsyncItems, AsyncReading)
 
     def generate(self, wrapped: Any, owner: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         ask = self._guard.call(self._ask, owner, args, kwargs, GENERATE_CONTENT)
-        if ask is None or ask.begin() is None:
-            return wrapped(*args, **kwargs)
-        try:
-            with Asking(ask):
-                response = wrapped(*args, **kwargs)
-        except BaseException as exc:
-            ask.told(exc)
-            raise
-        self._guard.call(conclude, ask, response)
-        return response
+        with _Running(ask if ask is not None and ask.begin() is not None else None) as running:
+            return running.answered(wrapped(*args, **kwargs))
 
     async def agenerate(self, wrapped: Any, owner: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         ask = self._guard.call(self._ask, owner, args, kwargs, GENERATE_CONTENT)
-        if ask is None or ask.begin() is None:
-            return await wrapped(*args, **kwargs)
-        try:
-            with Asking(ask):
-                response = await wrapped(*args, **kwargs)
-        except BaseException as exc:
-            ask.told(exc)
-            raise
-        self._guard.call(conclude, ask, response)
+        with _Running(ask if ask is not None and ask.begin() is not None else None) as running:
+            return running.answered(await wrapped(*args, **kwargs))
+
+
+class _Running:
+    """The SDK's code for one call: what comes out of it is told. Without a call it does nothing."""
+
+    __slots__ = ("_ask", "_asking")
+
+    def __init__(self, ask: Ask | None) -> None:
+        self._ask = ask
+        self._asking = None if ask is None else Asking(ask)
+
+    def __enter__(self) -> _Running:
+        if self._asking is not None:
+            self._asking.__enter__()
+        return self
+
+    def __exit__(self, kind: object, exc: BaseException | None, tb: object) -> None:
+        if self._ask is not None and self._asking is not None:
+            self._asking.__exit__()
+            if exc is not None:
+                self._ask.told(exc)
+
+    def answered(self, response: Any) -> Any:
+        """Take a whole answer, and return it."""
+        if self._ask is not None and self._ask.call is not None:
+            self._ask.call.guard.call(_conclude, self._ask, self._ask.call, response)
         return response
 
 
-def conclude(ask: Ask, response: Any) -> None:
+def _tapped(stream: Any, ask: Ask, tap: Any, reading: Any) -> Any:
+    """Return what takes the place of the SDK's generator."""
+    items = tap(reading(stream, ask), partial(_first_read, stream, ask))
+    if ask.call is not None:
+        ask.call.guard.call(items.resolve)
+    return items
+
+
+def _first_read(stream: Any, ask: Ask) -> Call | None:
+    """Open the session, if something will be sent at all; from now on what is not a read is the caller's time."""
+    call = None if _is_over(stream) else ask.begin()
+    if call is not None:
+        call.guard.call(call.session.returned)
+    return call
+
+
+def _conclude(ask: Ask, call: Call, response: Any) -> None:
     """Read a whole answer, and end."""
-    call = ask.call
-    if call is None:
-        return
     read = call.session.read
     if ask.requests > 1 and not ask.is_summed:  # counted one by one; and where answers are merged, so are their counts
 

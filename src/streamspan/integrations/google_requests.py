@@ -2,8 +2,9 @@
 
 The SDK's generators send nothing before the first read and may then send several requests (automatic function
 calling, automatic continuation). Every one goes through one private method (`BaseApiClient._request`, unchanged in
-google-genai 1.40 to 3.4). Functions of the application that the SDK calls for the model run inside its own read: so
-the call is current while a request is sent, and not around the read. Knows no telemetry.
+google-genai 1.40 to 3.4). Functions of the application that the SDK calls for the model run inside its own read,
+from google-genai 3 on before it hands out the chunk that asks for them: so the call is current while a request is sent,
+and not around the read, and the time of the functions is the caller's. Knows no telemetry.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import AsyncGenerator, Generator
 from contextvars import ContextVar, Token
+from types import TracebackType
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,7 +20,7 @@ from streamspan._bodies import attach
 from streamspan._guard import Guard
 from streamspan._ownership import Call, Sending
 from streamspan._sessions import Opening, Sessions, find_endpoint
-from streamspan._taps import tell
+from streamspan._taps import Standin, tell
 from streamspan.providers.gemini import GEMINI
 
 LAYER = "google_genai"
@@ -118,17 +120,67 @@ class Asking:
             return
 
 
-class _Reading:
+class _Request:
+    """One request of the call in progress, if there is one: it is current while the request is sent."""
+
+    __slots__ = ("_ask", "_sending")
+
+    def __init__(self, request: Any) -> None:
+        self._ask = ask = _asking.get()
+        self._sending = None if ask is None else ask.sending(request)
+
+    def __enter__(self) -> _Request:
+        if self._sending is not None:
+            self._sending.__enter__()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        if self._sending is not None:
+            self._sending.__exit__(kind, exc, tb)
+
+    def answered(self, response: Any) -> Any:
+        """Take the response, and return it."""
+        if self._ask is not None and self._sending is not None:
+            self._sending.call.guard.call(self._ask.accepted, response)
+            self._sending.call.guard.call(self._ask.reopened, response)
+        return response
+
+
+class _Lent:
+    """While functions of the application run for an answer: their time is the caller's, and so is what they ask."""
+
+    __slots__ = ("_answer", "_asking", "_call")
+
+    def __init__(self, answer: Any) -> None:
+        ask = _asking.get()
+        self._call = None if ask is None else ask.call
+        self._answer = answer
+
+    def __enter__(self) -> None:
+        self._asking: Token[Ask | None] = _asking.set(None)
+        if self._call is not None:
+            self._call.guard.call(self._call.session.lent)
+
+    def __exit__(self, *_: object) -> None:
+        if self._call is not None:
+            self._call.guard.call(self._call.session.regained, self._answer)
+        try:
+            _asking.reset(self._asking)
+        except ValueError:  # as in `Asking`
+            return
+
+
+class _Reading(Standin):
     """What both colours share: a stream of the SDK's whose reads may send requests."""
 
-    __slots__ = ("_ask", "_items")
+    __slots__ = ("_ask",)
 
     def __init__(self, items: Any, ask: Ask) -> None:
         self._items = items
         self._ask = ask
 
     def __getattr__(self, name: str) -> Any:
-        if name in _Reading.__slots__:
+        if name in {"_ask", "_items"}:
             raise AttributeError(name)
         return getattr(self._items, name)
 
@@ -198,28 +250,29 @@ def _is_something_else(request: Any) -> bool:
 
 def sent(wrapped: Any, _client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Send one request of the call in progress, with all its attempts."""
-    ask = _asking.get()
-    sending = ask.sending(args[0] if args else kwargs.get("http_request")) if ask is not None else None
-    if ask is None or sending is None:
-        return wrapped(*args, **kwargs)
-    with sending as call:
-        response = wrapped(*args, **kwargs)
-    call.guard.call(ask.accepted, response)
-    call.guard.call(ask.reopened, response)
-    return response
+    with _Request(args[0] if args else kwargs.get("http_request")) as request:
+        return request.answered(wrapped(*args, **kwargs))
 
 
 async def asent(wrapped: Any, _client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Send one request of the call in progress, with all its attempts."""
-    ask = _asking.get()
-    sending = ask.sending(args[0] if args else kwargs.get("http_request")) if ask is not None else None
-    if ask is None or sending is None:
+    with _Request(args[0] if args else kwargs.get("http_request")) as request:
+        return request.answered(await wrapped(*args, **kwargs))
+
+
+# --- functions --------------------------------------------------------------------------------------------------
+
+
+def called(wrapped: Any, _module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Call the functions that an answer asks for."""
+    with _Lent(args[0] if args else kwargs.get("response")):
+        return wrapped(*args, **kwargs)
+
+
+async def acalled(wrapped: Any, _module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Call the functions that an answer asks for."""
+    with _Lent(args[0] if args else kwargs.get("response")):
         return await wrapped(*args, **kwargs)
-    with sending as call:
-        response = await wrapped(*args, **kwargs)
-    call.guard.call(ask.accepted, response)
-    call.guard.call(ask.reopened, response)
-    return response
 
 
 def current_ask() -> Ask | None:

@@ -109,8 +109,10 @@ class _Calls:
             client=(client, getattr(client, "_client", None)),  # copies of a client share the one below
         )
         call = self._sessions.open(opening, self._guard)
-        if call is not None and is_stream and self._sessions.config.include_usage:
-            _ask_for_usage(call, options)
+        if call is not None:
+            call.tells_hops = True  # middleware (anthropic 1) may ask again
+            if is_stream and self._sessions.config.include_usage:
+                _ask_for_usage(call, options)
         return call
 
     def _client_provider(self, client: Any) -> str | None:

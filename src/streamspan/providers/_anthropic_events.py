@@ -47,7 +47,7 @@ def read_whole(message: Any) -> Delta:
         response_id=text(data.get("id")),
         response_model=text(data.get("model")),
         finish_reason=text(data.get("stop_reason")),
-        usage={**_input(usage), **_output(usage)},
+        usage=_with_declined({**_input(usage), **_output(usage)}, usage),
         is_terminal=True,
         others=[_block(number, everything(block)) for number, block in enumerate(items(data.get("content")))],
     )
@@ -119,7 +119,7 @@ def _ending(event: Event) -> Delta:
     return Delta(
         choice=0,
         finish_reason=text(everything(event.get("delta")).get("stop_reason")),
-        usage={**_input(usage), **_output(usage)},
+        usage=_with_declined({**_input(usage), **_output(usage)}, usage),
         reason_ends=False,
     )
 
@@ -166,6 +166,21 @@ def _output(usage: Any) -> dict[str, int]:
     )
 
 
+def _with_declined(told: dict[str, int], usage: Any) -> dict[str, int]:
+    """Add what models that have refused have used up before another one answered (the beta API's `fallbacks`).
+
+    A message that several models have written tells of the last one only (anthropic 1.11 to 2.12, which makes such
+    messages itself), and of each in `iterations`. Turns of one model's own tool loop are in the message's numbers.
+    """
+    turns = [each for each in map(everything, items(everything(usage).get("iterations"))) if each.get("type") in _TURNS]
+    for each in turns:
+        if each.get("model") != turns[-1].get("model"):
+            for name, count in {**_input(each), **_output(each)}.items():
+                told[name] = told.get(name, 0) + count
+    return told
+
+
+_TURNS = frozenset({"message", "fallback_message"})
 _READERS: dict[str, Callable[[Event], Delta]] = {
     "message_start": _started,
     "content_block_start": _block_started,

@@ -151,19 +151,15 @@ def _usage(usage: Mapping[str, Any], names: _Names) -> dict[str, int] | None:
     answer, thoughts = usage.get(names.candidates), usage.get(names.thoughts)
     found = counts(
         {
-            "input_tokens": _sum(usage.get(names.prompt), usage.get(names.tool_use)),
-            # Not the sum of both: a later chunk may have one of them only.
+            # Not the sums: a later chunk may have one of the two only.
+            "prompt.input_tokens": usage.get(names.prompt),
+            "tool_use.input_tokens": usage.get(names.tool_use),
             "answer.output_tokens": 0 if answer is None and thoughts else answer,
             "cache_read.input_tokens": usage.get(names.cached),
             "reasoning.output_tokens": thoughts,
         }
     )
     return found or None
-
-
-def _sum(count: object, more: object) -> int | None:
-    known = [each for each in (count, more) if type(each) is int]
-    return sum(known) if known else None
 
 
 def read_error(error: Any) -> ProviderError:

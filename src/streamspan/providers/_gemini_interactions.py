@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, cast
 
 from streamspan._records import AUDIO, IMAGE, AttributeValue, Delta, ProviderError, ToolCallDelta
@@ -22,7 +23,7 @@ _GOES_ON = "requires_continuation"
 
 def read_event(event: Any) -> Delta:
     """Read an event of an Interactions stream."""
-    data = everything(event)
+    data = _said(everything(event), "event_type", _READERS)
     kind = text(data.get("event_type"))
     reader = _READERS.get(kind)
     delta = reader(data) if reader is not None else Delta()
@@ -31,6 +32,13 @@ def read_event(event: Any) -> Delta:
     if type(event) is dict and not kind and (error := data.get("error")):
         delta.error = _error_of(error)
     return delta
+
+
+def _said(data: Event, key: str, known: Mapping[str, object]) -> Event:
+    """Return what was on the wire, where the SDK has hidden it in an object for what it does not recognize."""
+    if data.get("is_unknown") is not True or text(data.get(key)) in known:
+        return data
+    return everything(data.get("raw"))
 
 
 def read_fetched_event(event: Any) -> Delta:
@@ -45,7 +53,7 @@ def read_whole(interaction: Any) -> Delta:
     data = everything(interaction)
     delta = _last(data)
     steps = items(data.get("steps")) or items(data.get("outputs"))
-    delta.others = [_step(number, everything(step)) for number, step in enumerate(steps)]
+    delta.others = [_step(number, step) for number, step in enumerate(steps)]
     return delta
 
 
@@ -57,12 +65,8 @@ def _thought(delta: Event, _index: int | None) -> Delta:
     return Delta("", 0, text(fields(delta.get("content")).get("text")), is_summary=True)
 
 
-def _audio(delta: Event, _index: int | None) -> Delta:
-    return Delta("", 0, media=AUDIO if delta.get("data") else 0)
-
-
-def _image(delta: Event, _index: int | None) -> Delta:
-    return Delta("", 0, media=IMAGE if delta.get("data") else 0)
+def _media(kind: int, delta: Event, _index: int | None) -> Delta:
+    return Delta("", 0, media=kind if delta.get("data") or delta.get("uri") else 0)
 
 
 def _arguments(delta: Event, index: int | None) -> Delta:
@@ -72,28 +76,32 @@ def _arguments(delta: Event, index: int | None) -> Delta:
 
 def _call(delta: Event, index: int | None) -> Delta:
     """Read a call that comes whole, one of the application's functions or of the provider's own tools."""
-    arguments = delta.get("arguments")
+    arguments = _sent(delta.get("arguments"))
     name = text(delta.get("name")) or text(delta.get("type")).removesuffix("_call")
-    said = json.dumps(arguments, default=_as_data, separators=(",", ":")) if arguments else ""
+    said = json.dumps(arguments, default=_sent, separators=(",", ":")) if arguments else ""
     return Delta("", 0, tool_calls=(ToolCallDelta(index, text(delta.get("id")), name, said),))
 
 
-def _as_data(value: object) -> object:
-    return dict(fields(value)) or str(value)
+def _sent(value: object) -> object:
+    """Return an object of the SDK's as data: what was not sent is null in it."""
+    if value is None or isinstance(value, dict | list | str | int | float):
+        return cast("object", value)
+    data = everything(value)
+    return {name: each for name, each in data.items() if each is not None} if data else str(value)
 
 
 _DELTAS: dict[str, Callable[[Event, int | None], Delta]] = {
     "text": _text,
     "thought_summary": _thought,
-    "audio": _audio,
-    "image": _image,
+    "audio": partial(_media, AUDIO),
+    "image": partial(_media, IMAGE),
     "arguments": _arguments,
     "arguments_delta": _arguments,
 }
 
 
 def _delta(event: Event) -> Delta:
-    delta = everything(event.get("delta"))
+    delta = _said(everything(event.get("delta")), "type", _DELTAS)
     kind = text(delta.get("type"))
     index = event.get("index")
     reader = _DELTAS.get(kind) or (_call if kind.endswith("_call") else None)
@@ -101,11 +109,9 @@ def _delta(event: Event) -> Delta:
 
 
 def _started(event: Event) -> Delta:
-    """Read the start of a step: a call has its name here, and its arguments in the deltas that follow."""
-    step = everything(event.get("step") or event.get("content"))
-    kind = text(step.get("type"))
+    """Read the start of a step: what there is of it already. Of a call that is its name; the arguments follow."""
     index = event.get("index")
-    return _call(step, index if type(index) is int else None) if kind.endswith("_call") else Delta()
+    return _step(index if type(index) is int else None, event.get("step") or event.get("content"))
 
 
 def _begun(event: Event) -> Delta:
@@ -146,6 +152,7 @@ def _error_of(error: Any) -> ProviderError:
 
 
 def _stopped(event: Event) -> Delta:
+    """Read the counts so far; `step_usage` is that of one step."""
     return Delta(usage=_usage(event.get("usage")))
 
 
@@ -157,14 +164,16 @@ _READERS: dict[str, Callable[[Event], Delta]] = {
     "step.delta": _delta,
     "content.delta": _delta,
     "step.stop": _stopped,
+    "interaction.status_update": _stopped,
     "interaction.completed": _ended,
     "interaction.complete": _ended,
     "error": _failed,
 }
 
 
-def _step(number: int, step: Event) -> Delta:
-    """Read a step of a whole interaction, or one of its parts."""
+def _step(number: int | None, given: Any) -> Delta:
+    """Read a step of an interaction, or one of its parts."""
+    step = _said(everything(given), "type", _DELTAS)
     kind = text(step.get("type"))
     if kind.endswith("_call"):
         return _call(step, number)
@@ -172,8 +181,8 @@ def _step(number: int, step: Event) -> Delta:
         parts = items(step.get("summary"))
         return Delta("", 0, "".join(text(everything(part).get("text")) for part in parts), is_summary=True)
     if kind == "model_output":
-        parts = [_step(number, everything(part)) for part in items(step.get("content"))]
-        return Delta("", 0, others=parts)
+        parts = [_step(number, part) for part in items(step.get("content"))]
+        return Delta("", 0, others=parts or ())
     reader = _DELTAS.get(kind)
     return Delta() if reader is None else reader(step, number)
 

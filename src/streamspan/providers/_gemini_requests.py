@@ -8,6 +8,7 @@ copied.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from typing import Any, TypeAlias, cast
 
 from streamspan._records import AttributeValue
@@ -25,10 +26,13 @@ _TOOLS = ("google_search", "google_search_retrieval", "code_execution", "url_con
 def pick(data: Mapping[str, Any], name: str) -> Any:
     """Return a field by its name in snake case, or by that in camel case."""
     value = data.get(name)
-    if value is None:
-        first, *rest = name.split("_")
-        value = data.get(first + "".join(word.capitalize() for word in rest))
-    return value
+    return data.get(_camel_case(name)) if value is None else value
+
+
+@cache
+def _camel_case(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
 
 
 _DOUBLES = {
