@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pickle
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from copy import copy, deepcopy
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -171,3 +174,82 @@ def test_an_exception_of_the_original_goes_through(name: str, library: ModuleTyp
         with pytest.raises(TypeError):
             library.Client().send()
         patches.undo()
+
+
+# --- copying and pickling ----------------------------------------------------------------------------------------
+
+
+def _pickled(it: Any, protocol: int) -> Any:
+    return pickle.loads(pickle.dumps(it, protocol))
+
+
+_COPIES: dict[str, Callable[[Any], Any]] = {
+    "copy": copy,
+    "deepcopy": deepcopy,
+    **{f"pickle-{number}": partial(_pickled, protocol=number) for number in range(6)},
+    "pickle-python": lambda it: pickle.loads(pickle._dumps(it)),  # type: ignore[attr-defined] # not in typeshed
+}
+_HELD: dict[str, Callable[[Any], Any]] = {
+    "function": lambda library: library.function,
+    "of the class": lambda library: library.Client.send,
+    "in the class": lambda library: vars(library.Client)["send"],
+    "inherited": lambda library: library.Client.inherited,
+    "bound": lambda library: library.Client().send,
+    "bound and inherited": lambda library: library.Client().inherited,
+    "class method": lambda library: library.Client.make,
+    "class method of an object": lambda library: library.Client().make,
+    "static method": lambda library: library.Client.help,
+}
+
+
+def _shown(held: Any, made: Any, library: Any) -> tuple[Any, ...]:
+    """Return what a copy is to who made it: its names, whose it is, and what it does."""
+    owner = getattr(made, "__self__", None)
+    given = (library.Client(),) if owner is None and made.__name__ in {"send", "inherited"} else ()
+    words = ("word",) if made.__name__ == "send" else ()
+    return made.__qualname__, type(owner), owner is getattr(held, "__self__", None), made(*given, *words).strip("<>")
+
+
+@pytest.mark.parametrize("way", _COPIES)
+@pytest.mark.parametrize("what", _HELD)
+def test_what_is_patched_is_copied_and_pickled_as_before(name: str, library: Any, what: str, way: str) -> None:
+    """A copy is what the original's would be, and patched; wrapt's own wrappers refuse both."""
+    bare = _HELD[what](library)
+    expected = _shown(bare, _COPIES[way](bare), library)
+    patches = Patches(
+        patch(name, path) for path in ["Client.send", "Base.inherited", "Client.make", "Client.help", "function"]
+    )
+    patches.apply()
+    held = _HELD[what](library)
+    made = _COPIES[way](held)
+    assert _shown(held, made, library) == expected
+    assert made.__wrapped__ is not None
+    patches.undo()
+
+
+def test_what_is_pickled_needs_no_streamspan(name: str, library: Any) -> None:
+    """Whoever reads it may not have it installed, and gets what is there."""
+    original = library.Client.send
+    patches = Patches([patch(name, "Client.send")])
+    patches.apply()
+    pickles = [pickle.dumps(held) for held in (library.Client.send, library.Client().send)]
+    assert [b"streamspan" in each or b"wrapt" in each for each in pickles] == [False, False]
+    assert pickle.loads(pickles[1])("word") == "<word>"
+    patches.undo()
+    assert pickle.loads(pickles[0]) is original
+    assert pickle.loads(pickles[1])("word") == "word"
+
+
+def test_a_function_that_nobody_can_find_is_not_pickled(name: str, library: Any) -> None:
+    """As without us: the name of a function inside a function leads nowhere."""
+
+    def local() -> None: ...
+
+    library.Client.local = local
+    with pytest.raises((pickle.PicklingError, AttributeError)):
+        pickle.dumps(library.Client.local)
+    patches = Patches([patch(name, "Client.local")])
+    patches.apply()
+    with pytest.raises((pickle.PicklingError, AttributeError)):
+        pickle.dumps(library.Client.local)
+    patches.undo()

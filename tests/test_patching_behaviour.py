@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 from collections.abc import Iterator
+from copy import copy, deepcopy
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -262,6 +264,32 @@ def test_signatures_and_names_survive() -> None:
     during = [(inspect.signature(each), each.__name__, inspect.iscoroutinefunction(each)) for each in places]
     told.finish()
     assert during == before
+
+
+@pytest.mark.parametrize("way", [copy, deepcopy, lambda held: pickle.loads(pickle.dumps(held))])
+def test_what_is_patched_is_copied_and_pickled_as_before(way: Any) -> None:
+    """Functions of the SDK and of the HTTP libraries, and a session of requests with what is bound to it."""
+
+    def shown() -> list[Any]:
+        functions = [openai.resources.chat.Completions.create, *(getattr(kind, name) for kind, name in _PLACES)]
+        copies = [way(each) for each in functions]
+        kept: list[Any] = [each.__qualname__ for each in copies]
+        if find_spec("requests"):
+            made = way(_requests_in_use())
+            kept += [made["send"].__qualname__, type(made["send"].__self__), made["send"].__self__ is made["session"]]
+        return kept
+
+    before = shown()
+    told = Told()
+    told.instrument()
+    during = shown()
+    told.finish()
+    assert during == before
+
+
+def _requests_in_use() -> dict[str, Any]:
+    session = import_module("requests").Session()
+    return {"session": session, "send": session.send}
 
 
 _LATE = """

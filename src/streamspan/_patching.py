@@ -8,10 +8,17 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import wrapt
+
+if TYPE_CHECKING:  # in wrapt 1 they are not generic
+    _BoundFunctionWrapper = wrapt.BoundFunctionWrapper[..., Any]
+    _FunctionWrapper = wrapt.FunctionWrapper[..., Any]
+else:
+    _BoundFunctionWrapper, _FunctionWrapper = wrapt.BoundFunctionWrapper, wrapt.FunctionWrapper
 
 Wrapper: TypeAlias = Callable[[Any, Any, tuple[Any, ...], dict[str, Any]], Any]
 """`wrapper(wrapped, instance, args, kwargs)`, as wrapt calls it."""
@@ -49,6 +56,62 @@ class _Applied:
             return False
         setattr(self.parent, self.attribute, self.original)
         return True
+
+
+class _Method(_BoundFunctionWrapper):
+    """What a class or one of its objects shows of a patched function. Copied and pickled as the original would be."""
+
+    __slots__ = ()
+
+    def __copy__(self) -> Any:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        owner = getattr(self.__wrapped__, "__self__", None)
+        if owner is None or isinstance(owner, type):
+            return self
+        return self._self_parent.__get__(deepcopy(owner, memo), type(owner))
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        wrapped = self.__wrapped__
+        # A bound one is pickled as its object and its name, by which ours is found again.
+        is_bound = getattr(wrapped, "__self__", None) is not None
+        return wrapped.__reduce_ex__(protocol) if is_bound else _by_name(wrapped)
+
+    def __reduce__(self) -> Any:
+        return self.__reduce_ex__(2)
+
+
+class _Function(_FunctionWrapper):
+    """A patched function; wrapt's own can be neither copied nor pickled."""
+
+    __slots__ = ()
+
+    __bound_function_wrapper__ = _Method
+
+    def __copy__(self) -> Any:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return self
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return _by_name(self.__wrapped__)
+
+    def __reduce__(self) -> Any:
+        return self.__reduce_ex__(2)
+
+
+def _by_name(function: Any) -> Any:
+    """Say for pickle where a function is, with nothing of ours in it: who reads it may be without streamspan."""
+    holder, _, name = function.__qualname__.rpartition(".")
+    if not holder:
+        return name
+    # Where its name is enough, pickle wants to find the very object there; a class makes another one each time.
+    owner: Any = sys.modules.get(function.__module__)
+    for part in holder.split("."):
+        owner = getattr(owner, part, None)
+    return function.__qualname__ if owner is None else (getattr, (owner, name))
 
 
 class Patches:
@@ -111,7 +174,7 @@ class Patches:
             parent = next((base for base in getattr(parent, "__mro__", ()) if attribute in base.__dict__), parent)
         places: list[_Applied] = []
         for owner, found in [(parent, original), *_copies(parent, attribute, original)]:
-            replacement = wrapt.FunctionWrapper(found, self._switchable(patch.wrapper))
+            replacement = _Function(found, self._switchable(patch.wrapper))
             setattr(owner, attribute, replacement)
             places.append(_Applied(owner, attribute, found, replacement))
         self._applied[patch] = places
