@@ -61,6 +61,29 @@ def test_an_anyio_deadline_is_a_timeout_and_an_anyio_cancel_is_not() -> None:
 
 @has_timeout
 @pytest.mark.usefixtures("_watched")
+def test_a_timeout_within_does_not_end_the_one_around() -> None:
+    """A library may have a timeout of its own in there; leaving that block is not leaving the caller's."""
+    seen: list[bool] = []
+
+    async def library() -> None:
+        try:
+            async with asyncio_timeout(60):
+                await asyncio.Event().wait()
+        except asyncio.CancelledError as exc:
+            seen.append(is_timeout(exc))
+            raise
+
+    async def main() -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio_timeout(0.01):
+                await library()
+
+    asyncio.run(main())
+    assert seen == [True]
+
+
+@has_timeout
+@pytest.mark.usefixtures("_watched")
 def test_an_asyncio_timeout_is_a_timeout_for_as_long_as_its_block_lasts() -> None:
     """A later cancellation of the same task is another one."""
     seen: list[bool] = []

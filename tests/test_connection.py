@@ -11,9 +11,10 @@ import pytest
 from streamspan._connection import Connection
 from streamspan._endings import Signal
 from streamspan._terms import Address
+from streamspan._turns import Pieces
 from streamspan.providers.openai_realtime import REALTIME
 from streamspan.providers.sockets import Socket
-from support.feeding import Feed
+from support.feeding import Clock, Feed
 
 ADDRESS = Address("websockets", "openai", "api.openai.com", 443, {"model": "gpt-realtime"})
 READER = 7
@@ -155,3 +156,34 @@ def test_the_model_is_what_was_agreed_on_last() -> None:
     connection.stopped(Signal.EXIT)
     assert [note.request.model for note in feed.recorder.notes] == ["gpt-realtime", "gpt-other"]
     assert feed.recorder.connections[0].model == "gpt-other"
+
+
+def test_time_between_the_pieces_of_a_message_is_the_callers() -> None:
+    """What the caller does with a piece, before it asks for the next one, is no wait for the provider; the rest is."""
+    clock = Clock()
+    feed = Feed(clock=clock)
+    connection = connect(feed)
+    ask(connection)
+    connection.pull(READER)
+    for _ in range(3):
+        clock.now += 1_000_000_000_000
+        connection.lent()
+        clock.now += 100_000_000_000_000
+        connection.pull(READER)
+    connection.received(json.dumps({"type": "response.created", "response": {"id": "a"}}))
+    done(connection, "a")
+    (note,) = feed.recorder.notes
+    assert note.session is not None
+    assert note.session.consumer_ns >= 300_000_000_000_000
+    assert 3_000_000_000_000 <= note.session.provider_ns < 4_000_000_000_000
+
+
+@pytest.mark.parametrize("piece", ["word ", b"word ", bytearray(b"word "), memoryview(b"word ")])
+def test_a_message_in_pieces_needs_no_more_memory_than_one_that_is_read(piece: Any) -> None:
+    """Of a very long one only the beginning is kept, and its length."""
+    pieces = Pieces()
+    for _ in range(300_000):
+        pieces.add(piece)
+    kept = "word " if isinstance(piece, str) else b"word "
+    assert (pieces.size, len(pieces.joined()), pieces.is_whole) == (1_500_000, 1024 * 1024, False)
+    assert pieces.joined()[:10] == kept * 2

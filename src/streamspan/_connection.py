@@ -24,15 +24,13 @@ from streamspan import _semconv as names
 from streamspan._endings import Signal
 from streamspan._guard import Guard
 from streamspan._lifecycle import Lifecycle
-from streamspan._partings import Parting, read_stopped
+from streamspan._partings import Parting, never_opened, read_stopped
 from streamspan._records import ConnectionSummary, Delta, Failure
 from streamspan._sessions import Sessions, Started
 from streamspan._taps import told_closed
 from streamspan._terms import Address, Terms
-from streamspan._turns import Message, Turn, decoded, head_of
+from streamspan._turns import Message, Turn, accused, sent_of
 from streamspan.providers.sockets import Received, Sent, Socket
-
-_MOST_SENT = 1024 * 1024
 
 
 class Connection:
@@ -74,9 +72,8 @@ class Connection:
 
     def sending(self, frame: object) -> Turn | None:
         """Take a message before it is sent; return the turn that it asks for."""
-        if not isinstance(frame, str | bytes) or len(frame) > _MOST_SENT or not self._socket.is_sent(head_of(frame)):
+        if (sent := sent_of(self._socket, frame)) is None:
             return None
-        sent = self._socket.sent(decoded(frame))
         if sent.settings:
             self._settle_on(sent.settings)
         if sent.input and self._sessions.captures_content:
@@ -104,11 +101,18 @@ class Connection:
 
     # --- what the provider does ----------------------------------------------------------------------------------
 
-    def received(self, frame: str | bytes) -> None:
+    def lent(self) -> None:
+        """The caller has a piece of a message: until it asks for the next one, the time is its own."""
+        self._reader = 0
+        for turn in tuple(self._turns):
+            turn.session.returned()
+            turn.session.reader = 0
+
+    def received(self, frame: str | bytes, size: int = 0) -> None:
         """A message is there; a mere piece of an answer is read later, so that the caller has it now."""
         self._reader = 0
         turns = tuple(self._turns)
-        message = Message(self._socket, frame)
+        message = Message(self._socket, frame, size)
         for turn in turns:
             turn.session.arrived(message)
         if not turns or message.is_turn:
@@ -143,15 +147,11 @@ class Connection:
 
     def _erred(self, said: Received) -> None:
         mine = [turn for turn in self._turns if turn.lane == said.lane]
-        refused = next((turn for turn in mine if said.error_of and turn.event_id == said.error_of), None)
-        if refused is None and said.is_refusal:
-            refused = next((turn for turn in mine if not turn.has_begun), None)
-        if refused is None and said.ends:
-            refused = next(iter(mine), None)
-        for turn in mine if refused is None else (refused,):
+        its = accused(mine, said)
+        for turn in mine if its is None else (its,):
             turn.doubt = said.error
-        if refused is not None:
-            self._finish(refused, Signal.EXHAUSTED)
+        if its is not None:
+            self._finish(its, Signal.EXHAUSTED)
 
     def _settle_on(self, settings: Mapping[str, Any]) -> None:
         self._terms.settle_on(settings)
@@ -208,11 +208,9 @@ class Connection:
 
     def _meant(self, said: Received) -> Turn | None:
         """Return the turn that a message is about."""
-        if said.delta is None:
-            return None
-        if said.answer:
-            return next((turn for turn in self._turns if turn.answer == said.answer), None)
-        return self._first(said.lane)
+        if said.delta is None or not said.answer:
+            return None if said.delta is None else self._first(said.lane)
+        return next((turn for turn in self._turns if turn.answer == said.answer), None)
 
     def _first(self, lane: str) -> Turn | None:
         return next((turn for turn in self._turns if turn.lane == lane), None)
@@ -255,9 +253,13 @@ class Connection:
         for turn in tuple(self._turns):
             self._finish(turn, Signal.CLOSED, stop)
 
-    def closed(self, code: int | None, failure: Failure | None = None) -> None:
-        """The connection is closed by the caller, or there never was one."""
-        self._end(code, failure)
+    def closed(self, code: int | None) -> None:
+        """The connection is closed by the caller; `code` came in the provider's close frame."""
+        self._end(code, None)
+
+    def refused(self, exc: BaseException) -> None:
+        """There never was a connection."""
+        self._end(None, never_opened(exc))
 
     def stopped(self, signal: Signal) -> None:
         """Nobody can use the connection any more, or the process ends."""

@@ -1,22 +1,31 @@
-"""What an exception out of a WebSocket's read or send means: the connection is over, or only the read was given up.
+"""What an exception out of a WebSocket means: it is over, it never was, or only a read was given up.
 
 Looks at shapes, so that no library has to be imported: `websockets` raises a `ConnectionClosed` with the close frames
-in `rcvd` and `sent`.
+in `rcvd` and `sent`, and an `InvalidStatus` with the response to the handshake.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import dataclass
 from typing import Any
 
 from streamspan._cancellation import is_timeout
 from streamspan._endings import Signal
-from streamspan._failures import describe, message, qualified_name
+from streamspan._failures import describe, message, provider_error, qualified_name
 from streamspan._records import Failure
 from streamspan._session import Session
 
-_NORMAL = frozenset({1000, 1001})
+_NORMAL = frozenset({1000, 1001, None})
+_MADE_UP = frozenset({1005, 1006, 1015})
+"""Never in a frame (RFC 6455, section 7.4.1): a library's own words for a frame without a code, or for no frame."""
+
+
+def code_of(frame: Any) -> int | None:
+    """Return the code that came in the provider's close frame, None without a frame or a code in it."""
+    code = getattr(frame, "code", None)
+    return None if code is None or code in _MADE_UP else int(code)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +48,13 @@ class Parting:
         if not any(base.__name__ == "ConnectionClosed" for base in type(exc).__mro__):
             return None
         received: Any = getattr(exc, "rcvd", None)
-        code = getattr(received, "code", None)
-        reason = str(getattr(received, "reason", ""))
+        if received is None:
+            return cls(Signal.FAILED, Failure(qualified_name(type(exc)), message(exc), exception=exc))
+        code = code_of(received)
         if code in _NORMAL:
             return cls(Signal.EXHAUSTED, None, code)
-        if code is None:
-            failure = Failure(qualified_name(type(exc)), message(exc), exception=exc)
-        else:  # the provider's own word for it
-            failure = Failure(str(code), reason or message(exc), is_from_provider=True, exception=exc)
-        return cls(Signal.FAILED, failure, code)
+        said = str(received.reason) or message(exc)  # the provider's own word for it
+        return cls(Signal.FAILED, Failure(str(code), said, is_from_provider=True, exception=exc), code)
 
     def tell(self, session: Session) -> None:
         """Tell a turn that is open."""
@@ -73,6 +80,21 @@ def read_stopped(exc: BaseException) -> Parting | None:
     if isinstance(exc, KeyboardInterrupt | SystemExit):
         return Parting(Signal.INTERRUPTED)
     return None
+
+
+def never_opened(exc: BaseException) -> Failure | None:
+    """Return why there is no connection; None if nobody wanted it any more."""
+    if (stop := read_stopped(exc)) is not None:
+        return stop.failure
+    if not isinstance(exc, Exception):
+        return None
+    try:
+        refused = provider_error(json.loads(getattr(getattr(exc, "response", None), "body", None) or b"null"))
+    except (ValueError, RecursionError):  # no JSON: a proxy's page
+        refused = None
+    if refused is None:
+        return describe(exc)
+    return Failure(refused.type, refused.message or message(exc), is_from_provider=True, exception=exc)
 
 
 def _deadline(exc: TimeoutError | None) -> Failure:

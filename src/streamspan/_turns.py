@@ -1,4 +1,4 @@
-"""The messages of a WebSocket, read when there is time for it, and the turns that they belong to.
+"""The messages of a WebSocket, whole or in pieces, read when there is time for it, and the turns that they belong to.
 
 A turn is a session; this module knows what is true of one beyond that: which answer of the provider's it waits for,
 and what has been said against it. Which message belongs to which turn is the connection's business.
@@ -7,6 +7,8 @@ and what has been said against it. Which message belongs to which turn is the co
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from io import BytesIO, StringIO
 from typing import Any, cast
 
 from streamspan._failures import qualified_name
@@ -36,19 +38,69 @@ def decoded(frame: str | bytes) -> dict[str, Any]:
     return cast("dict[str, Any]", value) if type(value) is dict else {}
 
 
+def _flat(frame: Any) -> Any:
+    """Return what lies in a buffer, which may change; anything else is what it is."""
+    return bytes(frame) if type(frame) in (bytearray, memoryview) else frame
+
+
+def sent_of(socket: Socket, frame: Any) -> Sent | None:
+    """Return what a message of the client means, None if it means nothing, or nobody can tell."""
+    frame = _flat(frame)
+    if not isinstance(frame, str | bytes) or len(frame) > _MOST_DECODED or not socket.is_sent(head_of(frame)):
+        return None
+    try:
+        message = decoded(frame)
+    except ValueError:  # the provider will say so
+        return None
+    return socket.sent(message)
+
+
+class Pieces:
+    """A message that comes or goes in pieces of one kind: joined, as far as it would be decoded."""
+
+    __slots__ = ("_kept", "_room", "size")
+
+    def __init__(self) -> None:
+        self._kept: Any = None
+        self._room = _MOST_DECODED
+        self.size = 0
+        """Of the whole message, kept or not."""
+
+    def add(self, piece: Any) -> None:
+        """Take a piece; one of another kind is an error that the library finds too."""
+        piece = _flat(piece)
+        if self._kept is None:
+            self._kept = StringIO(newline="") if isinstance(piece, str) else BytesIO()
+        if isinstance(piece, str | bytes) and isinstance(piece, str) is isinstance(self._kept, StringIO):
+            self._room -= self._kept.write(piece[: self._room])
+            self.size += len(piece)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing had to be left out."""
+        return self.size <= _MOST_DECODED
+
+    def joined(self) -> str | bytes:
+        """Return the message, or its beginning if it is very long."""
+        joined: str | bytes = "" if self._kept is None else self._kept.getvalue()
+        return joined
+
+
 class Message:
     """A message of the provider; decoded at most once, and not before somebody asks.
 
     Args:
         socket: who reads it.
         frame: as it came.
+        size: its length, where `frame` is only its beginning.
     """
 
-    __slots__ = ("_frame", "_head", "_said", "_socket", "is_taken")
+    __slots__ = ("_frame", "_head", "_said", "_size", "_socket", "is_taken")
 
-    def __init__(self, socket: Socket, frame: str | bytes) -> None:
+    def __init__(self, socket: Socket, frame: str | bytes, size: int = 0) -> None:
         self._socket = socket
         self._frame = frame
+        self._size = size or len(frame)
         self._head = head_of(frame)
         self._said: Received | None = None
         self.is_taken = False
@@ -57,7 +109,7 @@ class Message:
     @property
     def is_turn(self) -> bool:
         """Whether it may be more than a piece of an answer."""
-        return self._socket.is_turn(self._head, len(self._frame))
+        return self._socket.is_turn(self._head, self._size)
 
     @property
     def said(self) -> Received:
@@ -69,10 +121,9 @@ class Message:
         return said
 
     def _read(self) -> Received:
-        size = len(self._frame)
-        if size >= self._socket.glance_from and (seen := self._socket.glance(self._head)) is not None:
+        if self._size >= self._socket.glance_from and (seen := self._socket.glance(self._head)) is not None:
             return seen
-        if size > _MOST_DECODED:
+        if self._size > _MOST_DECODED:
             return Received(Delta())
         try:
             message = decoded(self._frame)
@@ -134,3 +185,13 @@ class Turn:
         else:
             return False
         return True
+
+
+def accused(turns: Iterable[Turn], said: Received) -> Turn | None:
+    """Return the turn that an error is about, None if it does not say so."""
+    named = next((turn for turn in turns if said.error_of and turn.event_id == said.error_of), None)
+    if named is None and said.is_refusal:
+        named = next((turn for turn in turns if not turn.has_begun), None)
+    if named is None and said.ends:
+        named = next(iter(turns), None)
+    return named

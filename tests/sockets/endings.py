@@ -28,7 +28,7 @@ class Case:
         needs: traits that the surface must have.
         lacks: traits that it must not have.
         only_async: only for this colour.
-        close_code: of the connection; None without a close frame, `any` where each library has its own.
+        close_code: that came in the provider's close frame; None without one, `any` where each SDK has its own.
         connection_error: `error.type` of the connection.
     """
 

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
+from inspect import signature
 from typing import Any
 
 from streamspan import Config, HostPattern
@@ -41,6 +42,7 @@ class Talker:
         traits: what applies to it.
         config: of streamspan.
         has_session_id: the provider tells an id of the connection.
+        socket: what is entered to the library's connection.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Talker:
     traits: frozenset[str] = frozenset()
     config: Config | None = None
     has_session_id: bool = True
+    socket: Callable[[Any], Any] = lambda talk: talk
 
 
 def same(talk: Any) -> Any:
@@ -82,6 +85,10 @@ def _client(caller: Caller, scenario: str) -> Any:
     client = kind(base_url=url, websocket_base_url=sockets, api_key="key", max_retries=0)
     caller.clients.append(client)
     return client
+
+
+def _of_sdk(connection: Any) -> Any:
+    return connection._connection
 
 
 def _is_done(event: Any) -> bool:
@@ -136,6 +143,7 @@ OPENAI = [
         ask=lambda talk: talk.response.create(),
         items=same,
         recv=receive,
+        socket=_of_sdk,
         is_last=_is_done,
         finishes=_REALTIME_FINISHES,
         traits=_OF_REALTIME,
@@ -153,6 +161,7 @@ OPENAI = [
         ask=lambda talk: talk.response.create(model="gpt-4o", input="What is a stream?"),
         items=same,
         recv=receive,
+        socket=_of_sdk,
         is_last=_is_completed,
         operation="chat",
         model="gpt-4o",
@@ -168,10 +177,25 @@ OPENAI = [
 # --- raw -------------------------------------------------------------------------------------------------------------
 
 
+def has_queue() -> bool:
+    """Tell whether the library's synchronous connection reads ahead: from 14.0.
+
+    Before, it holds one message, and so does not get to the answer to its close frame while others are unread: it
+    waits for that until a timeout, 10 seconds unless it is told, and the connection has no close code then.
+    """
+    return "max_queue" in signature(import_module("websockets.sync.client").connect).parameters
+
+
+def closing_soon() -> dict[str, float]:
+    """Return the options of a synchronous connection that does not wait for long where it waits in vain."""
+    return {} if has_queue() else {"close_timeout": 0.2}
+
+
 def _raw(path: str) -> Callable[[Caller, str], Any]:
     def open_it(caller: Caller, scenario: str) -> Any:
         module = import_module(f"websockets.{'asyncio' if caller.is_async else 'sync'}.client")
-        return module.connect(websocket_url(caller, scenario, path))
+        options = {} if caller.is_async else closing_soon()
+        return module.connect(websocket_url(caller, scenario, path), **options)
 
     return open_it
 
@@ -217,15 +241,19 @@ RAWS = [
 # --- Google ----------------------------------------------------------------------------------------------------------
 
 
-@asynccontextmanager
-async def _live(caller: Caller, scenario: str) -> Any:
-    # The SDK insists on TLS for its own hosts' protocol; a gateway's plain socket has to be pushed on it.
+def google_client(base: str) -> Any:
+    """Return a client of Google's SDK whose WebSockets go to a plain one: the SDK insists on TLS unless it is pushed."""
     genai: Any = import_module("google.genai")
     client = genai.Client(api_key="key")
     api = client._api_client
     api._websocket_ssl_ctx = {}
-    base = websocket_url(caller, scenario, "")
     api._websocket_base_url = lambda *_: base
+    return client
+
+
+@asynccontextmanager
+async def _live(caller: Caller, scenario: str) -> Any:
+    client = google_client(websocket_url(caller, scenario, ""))
     async with client.aio.live.connect(model="gemini-live-demo", config={"response_modalities": ["AUDIO"]}) as session:
         yield session
 
@@ -245,6 +273,7 @@ LIVES = [
         ask=lambda session: session.send_client_content(turns={"role": "user", "parts": [{"text": "Hi"}]}),
         items=lambda session: session.receive(),
         recv=lambda session: session._receive(),
+        socket=lambda session: session._ws,
         is_last=lambda message: bool(message.server_content and message.server_content.turn_complete),
         colours=(True,),
         provider="gcp.gemini",

@@ -16,14 +16,16 @@ Act = Callable[[Caller, Talker, str], Awaitable[None]]
 
 
 class Holding:
-    """A connection in a `with`, of either colour."""
+    """A connection in a `with`, of either colour; the caller keeps the library's record of what passed over it."""
 
     def __init__(self, caller: Caller, talker: Talker, scenario: str) -> None:
         self._caller, self._talker, self._scenario = caller, talker, scenario
 
     async def __aenter__(self) -> Any:
         self._manager = self._talker.open(self._caller, self._scenario)
-        return await self._manager.__aenter__() if self._caller.is_async else self._manager.__enter__()
+        talk = await self._manager.__aenter__() if self._caller.is_async else self._manager.__enter__()
+        self._caller.kept.append(self._talker.socket(talk).protocol)
+        return talk
 
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None

@@ -8,16 +8,29 @@ import json
 import subprocess
 import sys
 import textwrap
-import threading
 import warnings
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
 
-import conformance
 import streamspan
+from sockets.runs import (
+    ASK,
+    CREATED,
+    DONE,
+    LIVE,
+    REALTIME,
+    connections,
+    event,
+    outcomes,
+    recording,
+    run,
+    saying,
+    turns,
+    until,
+    url,
+)
 from sockets.surfaces import RAW
 from streamspan import _api
 from streamspan.demo import DemoProvider
@@ -26,57 +39,11 @@ from support.telemetry import Told
 websockets = pytest.importorskip("websockets.asyncio.client", reason="needs websockets 13")
 sync = pytest.importorskip("websockets.sync.client")
 
-ASK = json.dumps({"type": "response.create"})
-REALTIME = "/v1/realtime?model=gpt-realtime"
-LIVE = "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent"
-
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[DemoProvider]:
     with DemoProvider() as provider:
         yield provider
-
-
-def url(server: DemoProvider, scenario: str, path: str = REALTIME) -> str:
-    return server.url(scenario, base=path).replace("http://", "ws://")
-
-
-@contextmanager
-def recording(config: streamspan.Config = RAW) -> Iterator[Told]:
-    told = Told()
-    told.instrument(config)
-    try:
-        yield told
-    finally:
-        told.finish()
-    assert told.active == 0
-    assert conformance.findings(spans=told.all_spans, metrics=told.metrics_data, logs=told.logs, config=config) == []
-
-
-def run(talk: Callable[[], Awaitable[None]], config: streamspan.Config = RAW) -> Told:
-    with recording(config) as told:
-        asyncio.run(talk())  # type: ignore[arg-type] # a coroutine function
-    return told
-
-
-def turns(told: Told) -> list[dict[str, Any]]:
-    return [dict(span.attributes or {}) for span in told.spans if span.kind.name == "CLIENT"]
-
-
-def connections(told: Told) -> list[dict[str, Any]]:
-    return [dict(span.attributes or {}) for span in told.spans if span.kind.name == "INTERNAL"]
-
-
-def outcomes(told: Told) -> list[str]:
-    return [f"{each['streamspan.outcome']} {each.get('streamspan.cancel.reason', '')}".strip() for each in turns(told)]
-
-
-async def until(socket: Any, kind: str) -> dict[str, Any]:
-    """Read until a message of a kind."""
-    while True:
-        message: dict[str, Any] = json.loads(await socket.recv())
-        if message.get("type") == kind or kind in message or kind in message.get("serverContent", {}):
-            return message
 
 
 # --- several turns -----------------------------------------------------------------------------------------------------
@@ -410,47 +377,6 @@ def test_a_connection_is_as_before_when_it_is_over(server: DemoProvider) -> None
         socket.close()
 
 
-async def _ask_by_sdk(client: Any) -> None:
-    resource = client.realtime if hasattr(client, "realtime") else client.beta.realtime
-    async with client, resource.connect(model="gpt-realtime") as talk:
-        await talk.response.create()
-        async for each in talk:
-            if each.type == "response.done":
-                break
-
-
-def _client_of_sdk(server: DemoProvider) -> Any:
-    openai = pytest.importorskip("openai")
-    return openai.AsyncOpenAI(api_key="key", websocket_base_url=url(server, "ok;chunks=2", "/v1"))
-
-
-def test_an_sdks_connection_is_counted_once(server: DemoProvider) -> None:
-    """With the host of an SDK's connection also known to the raw integration, the SDK owns it, once."""
-
-    async def talk() -> None:
-        await _ask_by_sdk(_client_of_sdk(server))
-
-    told = run(talk)
-    assert [each["streamspan.layer"] for each in [*turns(told), *connections(told)]] == ["openai", "openai"]
-
-
-def test_only_the_clients_that_are_named_are_recorded(server: DemoProvider) -> None:
-    """With `clients=` a WebSocket is recorded if the SDK opens it for one of them."""
-    mine, other = _client_of_sdk(server), _client_of_sdk(server)
-
-    async def talk() -> None:
-        await _ask_by_sdk(mine)
-        await _ask_by_sdk(other)
-        async with websockets.connect(url(server, "ok")) as socket:
-            await socket.send(ASK)
-
-    told = Told()
-    streamspan.instrument(tracer_provider=told.tracers, meter_provider=told.meters, clients=[mine], config=RAW)
-    asyncio.run(talk())
-    told.finish()
-    assert (len(turns(told)), len(connections(told))) == (1, 1)
-
-
 def test_a_library_that_is_left_out_is_not_recorded(server: DemoProvider) -> None:
     """`exclude` keeps raw connections out although their host is known."""
     config = streamspan.Config(hosts=RAW.hosts, exclude=("websockets",))
@@ -487,34 +413,6 @@ def test_a_connection_outlives_uninstrument(server: DemoProvider) -> None:
 
 
 # --- odd messages -----------------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def saying(*messages: str | bytes) -> Iterator[str]:
-    """Serve a fixed list of messages to whoever asks."""
-    serve = pytest.importorskip("websockets.sync.server").serve
-
-    def play(socket: Any) -> None:
-        socket.recv()
-        for message in messages:
-            socket.send(message)
-        for _ in socket:
-            pass
-
-    with serve(play, "127.0.0.1", 0, max_size=None) as listener:
-        thread = threading.Thread(target=listener.serve_forever, daemon=True)
-        thread.start()
-        yield f"ws://127.0.0.1:{listener.socket.getsockname()[1]}{REALTIME}"
-        listener.shutdown()
-        thread.join()
-
-
-def event(kind: str, **fields: object) -> str:
-    return json.dumps({"type": kind, "response_id": "r1", **fields})
-
-
-CREATED = json.dumps({"type": "response.created", "response": {"id": "r1"}})
-DONE = json.dumps({"type": "response.done", "response": {"id": "r1", "status": "completed"}})
 
 
 def _exchange(*messages: str | bytes) -> tuple[Told, list[Any]]:

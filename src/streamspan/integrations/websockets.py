@@ -1,23 +1,28 @@
 """The `websockets` library, as a client: connections to models, whoever has opened them.
 
-One seam for raw connections and for the SDKs above, all of which open theirs here: the opening handshake of a client
-connection, a method of `websockets.{asyncio,sync}.client.ClientConnection` from 13.0 to 17.4. What opens it is told by
+One seam for raw connections and for the SDKs above, all of which open theirs here. What opens a connection is told by
 the call stack, because the SDKs reach this point by a dozen ways that change from version to version, and their
 wrappers, retries and reconnects all end here. A connection that nobody claims is not touched, and neither are those
 of a server, which is another class.
+
+What is watched is the opening as a whole, from the name of the host to the end of the handshake, where the library
+has a method for it that every caller passes: `connect.__await__` (asyncio) and `reconnect.connect` (threads; before
+there was one, the function `connect`, which is missed where it was imported before it was patched). The handshake of
+`ClientConnection` is a method in all versions from 13.0 to 17.4, and watched by itself where nothing around it is.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
+from contextlib import suppress
+from contextvars import ContextVar, Token
 from dataclasses import dataclass
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from streamspan._connection import Connection
-from streamspan._failures import describe
 from streamspan._guard import Guard
 from streamspan._ownership import is_suppressed
 from streamspan._patching import Patch
@@ -30,7 +35,11 @@ from streamspan.providers.openai_responses_socket import RESPONSES
 from streamspan.providers.sockets import Socket
 
 _MOST_FRAMES = 48
-_CLAIMED = "_streamspan_claimed"
+_ASYNC, _SYNC = "websockets.asyncio.client", "websockets.sync.client"
+_PORTS = {"ws": 80, "wss": 443}
+
+_is_claimed: ContextVar[bool] = ContextVar("streamspan_websocket_is_claimed", default=False)
+"""The connection that the code that runs now opens has been claimed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,59 +64,71 @@ GOOGLE = Claim("google_genai", "google.genai", (LIVE,))
 
 def patches(claim: Claim, sessions: Sessions, guard: Guard) -> list[Patch]:
     """Return the patches that let one claim be made."""
-    handshakes = _Handshakes(claim, sessions, guard)
+    openings = _Openings(claim, sessions, guard)
     is_optional = bool(claim.package)  # an SDK does without the library until a WebSocket is asked for
     return [
-        Patch("websockets.asyncio.client", "ClientConnection.handshake", handshakes.ashake, is_optional),
-        Patch("websockets.sync.client", "ClientConnection.handshake", handshakes.shake, is_optional),
+        Patch(_ASYNC, "connect.__await__", openings.awaited, is_optional),
+        Patch(_SYNC, "reconnect.connect", openings.connected, is_optional=True),
+        Patch(_SYNC, "connect", openings.called, is_optional=True),
+        Patch(_ASYNC, "ClientConnection.handshake", openings.ashaken, is_optional),
+        Patch(_SYNC, "ClientConnection.handshake", openings.shaken, is_optional),
     ]
 
 
-class _Handshakes:
-    """The wrappers of `handshake`."""
+class _Openings:
+    """The wrappers of what opens a connection."""
 
     def __init__(self, claim: Claim, sessions: Sessions, guard: Guard) -> None:
         self._claim = claim
         self._sessions = sessions
         self._guard = guard
 
-    def shake(self, wrapped: Callable[..., Any], websocket: Any, args: Any, kwargs: Any) -> Any:
-        connection = self._guard.call(self._open, websocket)
-        if connection is None:
+    def awaited(self, wrapped: Callable[..., Any], connect: Any, args: Any, kwargs: Any) -> Generator[Any, Any, Any]:
+        # The URI is not on the object before websockets 13.1: there the handshake is all that is seen.
+        with _Opening(self._open(getattr(connect, "uri", None)), is_async=True) as opening:
+            return opening.opened((yield from wrapped(*args, **kwargs)))
+
+    def connected(self, wrapped: Callable[..., Any], reconnect: Any, args: Any, kwargs: Any) -> Any:
+        with _Opening(self._open(getattr(reconnect, "uri", None)), is_async=False) as opening:
+            return opening.opened(wrapped(*args, **kwargs))
+
+    def called(self, wrapped: Callable[..., Any], _: Any, args: Any, kwargs: Any) -> Any:
+        if hasattr(sys.modules[_SYNC], "reconnect"):
             return wrapped(*args, **kwargs)
-        try:
-            result = wrapped(*args, **kwargs)
-        except BaseException as exc:
-            self._guard.call(_refused, connection, exc)
-            raise
-        self._guard.call(_opened, websocket, connection, is_async=False)
-        return result
+        with _Opening(self._open(args[0] if args else kwargs.get("uri")), is_async=False) as opening:
+            return opening.opened(wrapped(*args, **kwargs))
 
-    async def ashake(self, wrapped: Callable[..., Any], websocket: Any, args: Any, kwargs: Any) -> Any:
-        connection = self._guard.call(self._open, websocket)
-        if connection is None:
-            return await wrapped(*args, **kwargs)
-        try:
+    async def ashaken(self, wrapped: Callable[..., Any], websocket: Any, args: Any, kwargs: Any) -> Any:
+        with _Opening(self._open(websocket), is_async=True) as opening:
             result = await wrapped(*args, **kwargs)
-        except BaseException as exc:
-            self._guard.call(_refused, connection, exc)
-            raise
-        self._guard.call(_opened, websocket, connection, is_async=True)
+            opening.opened(websocket)
         return result
 
-    def _open(self, websocket: Any) -> Connection | None:
-        if self._guard.is_off or _CLAIMED in vars(websocket) or is_suppressed():
+    def shaken(self, wrapped: Callable[..., Any], websocket: Any, args: Any, kwargs: Any) -> Any:
+        with _Opening(self._open(websocket), is_async=False) as opening:
+            result = wrapped(*args, **kwargs)
+            opening.opened(websocket)
+        return result
+
+    def _open(self, target: Any) -> Connection | None:
+        """Return the connection that is about to be opened if it is ours."""
+        if target is None or self._guard.is_off or _is_claimed.get():
             return None
-        protocol = websocket.protocol
-        target: Any = getattr(protocol, "uri", None) or protocol.wsuri  # its name until websockets 17
-        url = urlsplit(str(target.resource_name))
-        found = self._find(target.host.lower(), target.port, url.path)
-        if found is None:
+        return self._guard.call(self._claimed, target)
+
+    def _claimed(self, target: Any) -> Connection | None:
+        if is_suppressed():
             return None
-        setattr(websocket, _CLAIMED, True)
+        url = urlsplit(target) if isinstance(target, str) else _url_of(target)
+        try:
+            host, port = url.hostname, url.port or _PORTS.get(url.scheme)
+        except ValueError:  # the library says so too
+            return None
+        if host is None or port is None or (found := self._find(host, port, url.path)) is None:
+            return None
         socket, provider = found
         settings = socket.settings(dict(parse_qsl(url.query)))
-        address = Address(self._claim.layer, provider, target.host.lower(), target.port, settings)
+        address = Address(self._claim.layer, provider, host, port, settings)
         return Connection(socket, address, sessions=self._sessions, guard=self._guard)
 
     def _find(self, host: str, port: int, path: str) -> tuple[Socket, str] | None:
@@ -129,6 +150,47 @@ class _Handshakes:
         named = [socket for socket in claim.sockets if pattern and pattern.provider in _names(socket)]
         socket = (*named, claim.sockets[0])[0]
         return socket, (pattern and pattern.provider) or socket.provider.name
+
+
+class _Opening:
+    """A connection on its way, None for one that is not ours: in a `with` around what opens it."""
+
+    __slots__ = ("_connection", "_is_async", "_token")
+
+    def __init__(self, connection: Connection | None, *, is_async: bool) -> None:
+        self._connection = connection
+        self._is_async = is_async
+        self._token: Token[bool] | None = None
+
+    def __enter__(self) -> _Opening:
+        if self._connection is not None:
+            self._token = _is_claimed.set(True)
+        return self
+
+    def opened(self, websocket: Any) -> Any:
+        """Take the connection that is open now."""
+        connection = self._connection
+        if connection is not None:
+            connection.guard.call(connection.connected)
+            connection.guard.call(tap, websocket, connection, is_async=self._is_async)
+        return websocket
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        connection = self._connection
+        if connection is None or self._token is None:
+            return
+        if exc is not None:
+            connection.guard.call(connection.refused, exc)
+        with suppress(ValueError):  # nobody awaits it any more, and a collection or the loop's end closes it elsewhere
+            _is_claimed.reset(self._token)
+
+
+def _url_of(websocket: Any) -> SplitResult:
+    """Return where the handshake of a connection goes to."""
+    protocol = websocket.protocol
+    target: Any = getattr(protocol, "uri", None) or protocol.wsuri  # its name until websockets 17
+    host = f"[{target.host}]" if ":" in target.host else target.host
+    return urlsplit(f"{'wss' if target.secure else 'ws'}://{host}:{target.port}{target.resource_name}")
 
 
 def _names(socket: Socket) -> Iterable[str]:
@@ -153,12 +215,3 @@ def _held_by(openers: Iterable[FrameType]) -> tuple[object, ...]:
     """Return what the objects hold whose methods open a connection: the client that it is for is among it."""
     objects = [frame.f_locals.get("self") for frame in openers]
     return tuple(held for each in objects for held in (each, *getattr(each, "__dict__", {}).values()))
-
-
-def _opened(websocket: Any, connection: Connection, *, is_async: bool) -> None:
-    connection.connected()
-    tap(websocket, connection, is_async=is_async)
-
-
-def _refused(connection: Connection, exc: BaseException) -> None:
-    connection.closed(None, describe(exc))
