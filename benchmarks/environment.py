@@ -22,9 +22,12 @@ REQUIREMENTS = (
     "opentelemetry-exporter-otlp",
     "opentelemetry-instrumentation",
     *(f"{package}==1.3b0" for package in PACKAGES.values()),
+    "aiohttp>=3.9",
+    "requests>=2.28",
     "websockets>=13",
     "wrapt",
 )
+_SHOWN = ("openai", "anthropic", "google-genai", "httpx2", "requests", "aiohttp", "opentelemetry-sdk")
 
 
 def cache_folder() -> Path:
@@ -54,6 +57,7 @@ def variables() -> dict[str, str]:
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("OTEL_", "STREAMSPAN_", "OPENAI_", "ANTHROPIC_", "GEMINI_", "GOOGLE_"))
+        and name != "PYTHONDONTWRITEBYTECODE"  # else `import` would measure the compiler
     }
     paths = [str(ROOT / "src"), str(ROOT)]
     return {**kept, "PYTHONPATH": os.pathsep.join(paths), "NO_PROXY": "127.0.0.1", "PYTHONHASHSEED": "0"}
@@ -65,7 +69,7 @@ def versions(python: str) -> dict[str, str]:
         "import json, platform\n"
         "from importlib.metadata import PackageNotFoundError, version\n"
         "found = {'python': platform.python_version()}\n"
-        f"for name in {['openai', 'anthropic', 'google-genai', 'opentelemetry-sdk', *PACKAGES.values()]!r}:\n"
+        f"for name in {[*_SHOWN, *PACKAGES.values()]!r}:\n"
         "    try: found[name] = version(name)\n"
         "    except PackageNotFoundError: pass\n"
         "print(json.dumps(found))\n"

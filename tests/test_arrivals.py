@@ -65,7 +65,7 @@ def test_memory_does_not_grow_with_the_stream() -> None:
     arrivals = Arrivals(32)
     for n in range(100_000):
         arrivals.add(1, 0, 1, n, n)
-    assert len(arrivals._rows) <= 32 * 7
+    assert len(arrivals._rows) <= 32 * 5
     assert sum(record.count for record in arrivals.records()) == 100_000
 
 

@@ -175,11 +175,11 @@ def test_gaps_can_be_switched_off(new_rig: NewRig) -> None:
 
 
 def test_gaps_carry_the_responses_model_as_soon_as_it_is_known(new_rig: NewRig) -> None:
-    """The gaps before the chunk that names the model do not carry it, those after it do."""
+    """Gaps that are recorded before the chunk that names the model do not carry it, later ones do."""
     rig = new_rig()
-    rig.complete([(0.25, text("a")), (0.5, text("b")), (1, text("c", response_model="m")), (2, DONE)])
+    rig.complete([(0.25, text("a")), (1.5, text("b")), (1, text("c", response_model="m")), (2, DONE)])
     assert _values(rig.metrics()["gen_ai.client.operation.time_per_output_chunk"]) == [
-        (AT_START, (1, 0.5)),
+        (AT_START, (1, 1.5)),
         ({**AT_START, "gen_ai.response.model": "m"}, (2, 3.0)),
     ]
 

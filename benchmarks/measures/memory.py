@@ -25,7 +25,8 @@ def _prepare(subject: str, sizes: Sizes) -> Callable[[], Sample]:
     return lambda: {
         "short": _bytes_each(lambda: _open(chunks, _SHORT, 1), sizes["streams"]),
         "long": _bytes_each(lambda: _open(chunks, _LONG, 1), sizes["long_streams"]),
-        "source": _bytes_each(lambda: _source(chunks, _SHORT), sizes["streams"]),
+        "short_source": _bytes_each(lambda: _source(chunks, _SHORT), sizes["streams"]),
+        "long_source": _bytes_each(lambda: _source(chunks, _LONG), sizes["long_streams"]),
         "span": _bytes_each(lambda: tracer.start_span("benchmark"), sizes["streams"]),
     }
 
@@ -72,7 +73,7 @@ def _rows(samples: Samples) -> list[Row]:
     rows: list[Row] = []
     for subject in MEASURE.subjects:
         for key, length in (("short", _SHORT), ("long", _LONG)):
-            used = Figure.of([(sample[key] - sample["source"]) / 1024 for sample in samples[subject]])
+            used = Figure.of([(sample[key] - sample[f"{key}_source"]) / 1024 for sample in samples[subject]])
             what = f"{subject}, after {length:,} chunks"
             rows.append(Row(measure=_TITLE, what=what, unit="KiB", figure=used, limit=_BUDGET_KIB))
         span = figure(samples, subject, "span", 1 / 1024)

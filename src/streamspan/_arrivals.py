@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import math
 from array import array
+from bisect import bisect_left
+from itertools import accumulate
 
 from streamspan._records import ChunkRecord
 
-_COLUMNS = 7  # index, count, characters, reasoning characters, kinds, longest wait, arrival of the first chunk
+_COLUMNS = 5  # characters, reasoning characters, kinds, longest wait, arrival of the first chunk
 
 
 class Arrivals:
@@ -18,14 +20,14 @@ class Arrivals:
 
     Up to the budget a record is one chunk. When the records are full, neighbours are merged pairwise and a record
     then spans twice as many chunks, so that a stream of any length costs the same memory and each chunk a constant
-    time (amortised): after n chunks there are between budget / 2 and budget records.
+    time (amortised): after n chunks there are between budget / 2 and budget records. Which chunks are in a record
+    goes without saying: all full ones span the same number.
     """
 
     __slots__ = (
         "_at_ns",
         "_budget",
         "_characters",
-        "_chunks",
         "_count",
         "_kinds",
         "_reasoning",
@@ -37,8 +39,7 @@ class Arrivals:
     def __init__(self, budget: int) -> None:
         self._budget = max(budget, 1)
         self._rows = array("q")  # the records that are full
-        self._span = 1  # chunks per record
-        self._chunks = 0  # in full records
+        self._span = 1  # chunks per full record
         # The record that is being filled: in attributes, because an array costs three times as much to add to.
         self._count = 0
         self._characters = self._reasoning = self._kinds = self._wait_ns = self._at_ns = 0
@@ -64,39 +65,36 @@ class Arrivals:
 
     def records(self, most: int | None = None) -> list[ChunkRecord]:
         """Return the records, merged further if there are more than `most` of them."""
-        rows = self._all_rows()
+        rows, span = self._rows, self._span
+        total = len(rows) // _COLUMNS * span + self._count
+        if self._count:
+            rows = rows + array("q", self._open_row())
         while most is not None and len(rows) > max(most, 1) * _COLUMNS:
-            rows = _merged(rows)
-        return [ChunkRecord(*rows[n : n + _COLUMNS]) for n in range(0, len(rows), _COLUMNS)]
+            rows, span = _merged(rows), span * 2
+        cells = zip(range(0, total, span), *[iter(rows)] * _COLUMNS, strict=True)
+        records = [
+            ChunkRecord(n, span, chars, thoughts, kinds, wait, at) for n, chars, thoughts, kinds, wait, at in cells
+        ]
+        if records:
+            records[-1].count = total - records[-1].index
+        return records
 
     def _open_row(self) -> tuple[int, ...]:
-        return (
-            self._chunks,
-            self._count,
-            self._characters,
-            self._reasoning,
-            self._kinds,
-            self._wait_ns,
-            self._at_ns,
-        )
-
-    def _all_rows(self) -> array[int]:
-        return self._rows + array("q", self._open_row()) if self._count else self._rows
+        return self._characters, self._reasoning, self._kinds, self._wait_ns, self._at_ns
 
     def _next_record(self) -> None:
         """Put the full record away; when that makes as many as the budget, merge them pairwise."""
         rows = self._rows
         rows.extend(self._open_row())
-        self._chunks += self._count
         self._count = 0
         if len(rows) < self._budget * _COLUMNS:
             return
-        self._rows = rows = _merged(rows)
-        self._span *= 2
-        if rows[1 - _COLUMNS] < self._span:  # an odd budget leaves the last record half full: it is filled further
-            last = rows[-_COLUMNS:]
+        if self._budget % 2:  # the last record has no neighbour yet: it is filled further
+            self._count = self._span
+            self._characters, self._reasoning, self._kinds, self._wait_ns, self._at_ns = rows[-_COLUMNS:]
             del rows[-_COLUMNS:]
-            self._chunks, self._count, self._characters, self._reasoning, self._kinds, self._wait_ns, self._at_ns = last
+        self._rows = _merged(rows)
+        self._span *= 2
 
 
 def _merged(rows: array[int]) -> array[int]:
@@ -104,10 +102,8 @@ def _merged(rows: array[int]) -> array[int]:
     out = array("q")
     pair = 2 * _COLUMNS
     for n in range(0, len(rows) - _COLUMNS, pair):
-        index, count, chars, thoughts, kinds, wait, at, _, count2, chars2, thoughts2, kinds2, wait2, _ = rows[
-            n : n + pair
-        ]
-        out.extend((index, count + count2, chars + chars2, thoughts + thoughts2, kinds | kinds2, max(wait, wait2), at))
+        chars, thoughts, kinds, wait, at, chars2, thoughts2, kinds2, wait2, _ = rows[n : n + pair]
+        out.extend((chars + chars2, thoughts + thoughts2, kinds | kinds2, max(wait, wait2), at))
     if len(rows) // _COLUMNS % 2:
         out.extend(rows[-_COLUMNS:])
     return out
@@ -124,23 +120,23 @@ _STARTS = tuple(1 + _PARTS * (min(max(bits, _LOWEST), _HIGHEST) - _LOWEST - 1) f
 
 
 class Waits:
-    """A log-scale histogram of waits: quantiles within 5 % from a microsecond up, maximum exact, fixed size."""
+    """A log-scale histogram of waits: quantiles within 5 % from a microsecond up, maximum exact, bounded size."""
 
     __slots__ = ("_counts", "max_ns")
 
     def __init__(self) -> None:
-        self._counts = array("H", bytes(2 * (1 + _PARTS * _OCTAVES)))
+        self._counts = array("H")  # as long as the longest wait needs
         self.max_ns = -1
 
     def add(self, wait_ns: int) -> None:
         """Take one wait."""
         if wait_ns > self.max_ns:
-            self.max_ns = wait_ns
+            self._reach(wait_ns)
         bits = wait_ns.bit_length()
         if bits < _LOWEST:
             index = 0
         elif bits > _HIGHEST:
-            index = -1
+            index = _PARTS * _OCTAVES
         else:
             # 12 to 23 twelfths of the octave's lower edge; the table takes the first 12 off.
             index = _STARTS[bits] + (wait_ns * _PARTS >> bits - 1)
@@ -150,23 +146,26 @@ class Waits:
             self._counts = array("Q", self._counts)
             self._counts[index] += 1
 
+    def _reach(self, wait_ns: int) -> None:
+        """Make room for the octave of a wait that is longer than all before it."""
+        self.max_ns = wait_ns
+        octaves = min(max(wait_ns.bit_length() - _LOWEST + 1, 0), _OCTAVES)
+        missing = 1 + _PARTS * octaves - len(self._counts)
+        if missing > 0:
+            self._counts = self._counts + array(self._counts.typecode, bytes(missing * self._counts.itemsize))
+
     @property
     def count(self) -> int:
         """How many waits there were."""
         return sum(self._counts)
 
     def quantiles(self, *shares: float) -> list[float | None]:
-        """Return the quantiles of the given shares, in rising order, in seconds (nearest rank); None without waits."""
-        count = self.count
-        found: list[float | None] = [None] * len(shares)
-        ranks = [max(1, math.ceil(share * count)) for share in shares]
-        seen = done = 0
-        for index, waits in enumerate(self._counts):
-            seen += waits
-            while done < len(ranks) and waits and seen >= ranks[done]:
-                found[done] = min(_middle_ns(index), self.max_ns) / 1e9
-                done += 1
-        return found
+        """Return the quantiles of the given shares, in seconds (nearest rank); None without waits."""
+        totals = list(accumulate(self._counts))
+        if not totals:
+            return [None] * len(shares)
+        ranks = [max(1, math.ceil(share * totals[-1])) for share in shares]
+        return [min(_middle_ns(bisect_left(totals, rank)), self.max_ns) / 1e9 for rank in ranks]
 
 
 def _middle_ns(index: int) -> float:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import cache
 from operator import attrgetter
-from typing import NamedTuple
 
 from streamspan import _semconv as names
 from streamspan._failures import message, qualified_name, quotes_content
@@ -19,7 +19,8 @@ from streamspan._session import Session
 from streamspan._summary import ending_of
 
 
-class Event(NamedTuple):
+@dataclass(slots=True)  # neither frozen nor a named tuple: those take longer to make, and there are 32 a stream
+class Event:
     """Something that happened at a moment of the session's clock."""
 
     name: str
@@ -122,10 +123,9 @@ def _retries(session: Session) -> list[Event]:
 
 
 def _retry(retry: Retry) -> Event:
-    attributes: dict[str, AttributeValue] = {
-        names.HTTP_RESEND_COUNT: retry.number,
-        names.RETRY_DELAY: retry.delay,
-    }
+    attributes: dict[str, AttributeValue] = {names.HTTP_RESEND_COUNT: retry.number}
+    if retry.delay is not None:
+        attributes[names.RETRY_DELAY] = retry.delay
     if retry.status_code is not None:
         attributes[names.HTTP_STATUS_CODE] = retry.status_code
     elif retry.error_type is not None:

@@ -15,6 +15,7 @@ from opentelemetry.metrics import Counter, Histogram, Meter, UpDownCounter
 from streamspan import _semconv as names
 from streamspan._attributes import with_response_model
 from streamspan._config import Config
+from streamspan._guard import Guard
 from streamspan._records import Attributes, SessionSummary
 from streamspan._session import Session
 
@@ -138,35 +139,38 @@ class Instruments:
 
 
 class Gaps:
-    """The times between a stream's chunks, recorded as they come: the only call of OpenTelemetry's on the chunk path.
+    """The times between a stream's chunks: the only calls of OpenTelemetry's while a stream is read.
 
     Args:
         record: takes a gap.
         attributes: what the metrics of the stream carry from the start.
         context: holds the span.
+        guard: the fence.
     """
 
-    __slots__ = ("_attributes", "_context", "_known", "_last_at", "_model", "_record", "session")
+    __slots__ = ("_attributes", "_context", "_guard", "_last_at", "_record", "session")
 
-    def __init__(self, record: RecordGap, attributes: Attributes, context: Context) -> None:
+    def __init__(self, record: RecordGap, attributes: Attributes, context: Context, guard: Guard) -> None:
         self.session: Session | None = None
         """Whose response model the gaps carry, once it is known."""
         self._record = record
-        self._attributes = self._known = attributes
+        self._attributes = attributes
         self._context = context
-        self._model: str | None = None
+        self._guard = guard
         self._last_at: int | None = None
 
-    def __call__(self, at_ns: int) -> None:
-        """Record the gap before a chunk, unless it is the first."""
-        last, self._last_at = self._last_at, at_ns
-        if last is None:
-            return
-        session = self.session
-        if session is not None and session.response_model is not self._model:
-            self._model = session.response_model
-            self._known = with_response_model(self._attributes, self._model)
-        self._record((at_ns - last) / 1e9, self._known, self._context)
+    def __call__(self, arrivals: Sequence[int]) -> None:
+        """Record the gap before each chunk, unless it is the stream's first."""
+        self._guard.call(self._record_all, arrivals)
+
+    def _record_all(self, arrivals: Sequence[int]) -> None:
+        last, self._last_at = self._last_at, arrivals[-1]
+        record, context = self._record, self._context
+        attributes = with_response_model(self._attributes, self.session.response_model if self.session else None)
+        for at_ns in arrivals:
+            if last is not None:
+                record((at_ns - last) / 1e9, attributes, context)
+            last = at_ns
 
 
 def _by_modality(usage: Mapping[str, int], suffix: str) -> Iterator[tuple[str, int]]:

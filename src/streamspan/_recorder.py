@@ -2,7 +2,7 @@
 
 With `_description` and `_metrics` the only place that touches OpenTelemetry's signals. Knows no vendor.
 
-        start(request)          chunk(at_ns)            ended(session)
+        start(request)        arrivals(at_ns…)          ended(session)
              │                       │                       │
       span starts, active +1   gap histogram     active -1 ► span described ► span ends ► metrics
                                                            ► on_session_end ► console
@@ -10,7 +10,7 @@ With `_description` and `_metrics` the only place that touches OpenTelemetry's s
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from opentelemetry._logs import Logger
@@ -185,7 +185,6 @@ class SessionTelemetry:
         "_request",
         "_span",
         "attributes",
-        "chunk",
         "context",
         "counter",
     )
@@ -198,11 +197,7 @@ class SessionTelemetry:
         self.attributes: Attributes = metric_attributes(request)
         """What every metric of the session carries from the start."""
         record_gap = recorder.instruments.record_gap if request.is_stream else None
-        self._gaps = None if record_gap is None else Gaps(record_gap, self.attributes, context)
-        self.chunk: Callable[[int], object] | None = None
-        if self._gaps is not None:
-            self.chunk = recorder.guard.wrap_reader(self._gaps, otherwise=None)
-        """Takes the arrival of a chunk; None when gaps are not recorded."""
+        self._gaps = None if record_gap is None else Gaps(record_gap, self.attributes, context, recorder.guard)
         self._recorder = recorder
         self._request = request
         self._identity = identity
@@ -215,6 +210,11 @@ class SessionTelemetry:
     def is_recording(self) -> bool:
         """Whether the span takes anything; what is only for the span need not be gathered else."""
         return self._span.is_recording()
+
+    @property
+    def arrivals(self) -> Callable[[Sequence[int]], object] | None:
+        """Takes the arrivals of chunks; None when gaps are not recorded."""
+        return self._gaps
 
     def follow(self, session: Session) -> None:
         """Let the gaps carry the response's model, as soon as the session knows it."""
@@ -257,7 +257,7 @@ class SessionTelemetry:
 class InnerTelemetry:
     """What is told of a session whose span another instrumentation makes; the session's observer."""
 
-    __slots__ = ("_identity", "_outer", "_recorder", "chunk", "context")
+    __slots__ = ("_identity", "_outer", "_recorder", "arrivals", "context")
 
     is_recording = False
     """No events and no content: they are the business of whose span it is."""
@@ -267,7 +267,7 @@ class InnerTelemetry:
         self._outer = outer
         self._identity = identity
         self.context = context
-        self.chunk: Callable[[int], object] | None = None
+        self.arrivals: Callable[[Sequence[int]], object] | None = None
 
     def follow(self, session: Session) -> None:
         """Need nothing of the session before it ends."""

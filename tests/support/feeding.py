@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,7 +38,7 @@ class Note:
 
     request: Request
     context: Context = field(default_factory=Context)
-    chunk: Callable[[int], object] | None = None
+    arrivals: Callable[[Sequence[int]], object] | None = None
     is_recording: bool = True
     session: Session | None = None
     endings: list[Ending] = field(default_factory=list[Ending])
