@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -11,7 +12,8 @@ import pytest
 
 import streamspan
 from streamspan.demo import DemoProvider
-from support.raw import ANTHROPIC, CHAT, COHERE, CONTENT, CONTENT_ARRAY, CONVERSE, OLLAMA, RESPONSES, Wire
+from streamspan.demo.aws_frames import exception_frame, frame
+from support.raw import COHERE, COMPLETIONS, CONTENT_ARRAY, CONVERSE, GENERATE, INVOKE, WIRES, Wire
 from support.replay import Replay, cut
 from support.seen import TLS
 from support.telemetry import Told
@@ -20,7 +22,6 @@ from support.truth import Payload, messages_of, of_content, said
 LIBRARY = next((name for name in ("httpx2", "httpx") if find_spec(name) is not None), "")
 pytestmark = pytest.mark.skipif(not LIBRARY, reason="neither httpx2 nor httpx is installed")
 _CONTENT = streamspan.Config(capture_content="SPAN_ONLY", redactions=())
-_WIRES = (CHAT, RESPONSES, ANTHROPIC, CONTENT, CONTENT_ARRAY, COHERE, OLLAMA, CONVERSE)
 _SAYS = (
     "gen_ai.output.messages",
     "gen_ai.response.finish_reasons",
@@ -34,6 +35,10 @@ _SAYS = (
 
 def _told(url: str, body: Any) -> dict[str, Any]:
     """Read a stream with the HTTP library alone; return what the span says."""
+    return dict(_run(url, body).attributes)
+
+
+def _run(url: str, body: Any) -> Told:
     http: Any = import_module(LIBRARY)
     told = Told()
     told.instrument(_CONTENT)
@@ -41,15 +46,23 @@ def _told(url: str, body: Any) -> dict[str, Any]:
         for _ in response.iter_raw():
             pass
     told.finish()
-    return dict(told.attributes)
+    return told
 
 
 def _said(attributes: dict[str, Any]) -> dict[str, Any]:
     return {name: attributes.get(name) for name in _SAYS}
 
 
-@pytest.mark.parametrize("variant", ["ok", "tools", "reasoning"])
-@pytest.mark.parametrize("wire", _WIRES, ids=lambda wire: wire.name)
+_VARIANTS = ("ok", "tools", "reasoning")
+_HAVE = {COMPLETIONS.name: ("ok",), GENERATE.name: ("ok", "reasoning")}
+_CASES = [
+    pytest.param(wire, variant, id=f"{wire.name}-{variant}")
+    for wire in WIRES
+    for variant in _HAVE.get(wire.name, _VARIANTS)
+]
+
+
+@pytest.mark.parametrize(("wire", "variant"), _CASES)
 def test_a_body_in_pieces_says_what_the_whole_body_says(server: DemoProvider, wire: Wire, variant: str) -> None:
     """Three bytes at a time make the same chunks, output, usage and outcome as whole events."""
     whole = _told(server.url(f"{variant};chunks=3", base=wire.base) + wire.path, dict(wire.body))
@@ -87,17 +100,39 @@ def test_an_array_over_many_lines_is_read_element_by_element(size: int) -> None:
 
 
 def test_a_request_that_does_not_say_whether_it_streams_is_recorded_when_the_response_does() -> None:
-    """Ollama streams unless it is told otherwise: the response's type decides."""
-    lines = [
-        {"model": "llama-x", "message": {"role": "assistant", "content": "Hi"}, "done": False},
-        {"model": "llama-x", "message": {"content": ""}, "done": True, "done_reason": "stop", "eval_count": 1},
+    """The response's type decides."""
+    asked = {name: value for name, value in COHERE.body.items() if name != "stream"}
+    events = [
+        {"type": "message-start", "id": "1"},
+        {"type": "message-end", "delta": {"finish_reason": "COMPLETE", "usage": {"tokens": {"output_tokens": 1}}}},
     ]
-    body = "".join(json.dumps(line) + "\n" for line in lines).encode()
-    asked = {name: value for name, value in OLLAMA.body.items() if name != "stream"}
-    with Replay(cut(body, 0), content_type="application/x-ndjson") as replay:
-        attributes = _told(f"{replay.url}{OLLAMA.base}{OLLAMA.path}", asked)
+    body = "".join(f"data: {json.dumps(event)}\n\n" for event in events).encode()
+    with Replay(cut(body, 0)) as replay:
+        attributes = _told(f"{replay.url}{COHERE.base}{COHERE.path}", asked)
 
     assert attributes["streamspan.layer"] == LIBRARY
     assert attributes["streamspan.chunk.count"] == 2
     assert attributes["streamspan.outcome"] == "completed"
     assert attributes["gen_ai.usage.output_tokens"] == 1
+
+
+def _exception(kind: str, message: str) -> bytes:
+    return exception_frame(kind, json.dumps({"message": message}))
+
+
+def _fault(code: str, message: str) -> bytes:
+    """Return what the service says when it fails without an exception that it declares."""
+    return frame({":message-type": "error", ":error-code": code, ":error-message": message}, b"")
+
+
+@pytest.mark.parametrize("wire", [CONVERSE, INVOKE], ids=lambda wire: wire.name)
+@pytest.mark.parametrize("make", [_exception, _fault])
+def test_a_failure_in_an_event_stream_is_an_error(wire: Wire, make: Callable[[str, str], bytes]) -> None:
+    """By the code that boto3 gives, with the service's message."""
+    with Replay(
+        [make("modelTimeoutException", "too slow")], content_type="application/vnd.amazon.eventstream"
+    ) as replay:
+        told = _run(f"{replay.url}{wire.base}{wire.path}", dict(wire.body))
+
+    assert (told.summary.outcome, told.summary.error_type) == ("error", "modelTimeoutException")
+    assert told.span.status.description == "too slow"

@@ -6,66 +6,25 @@ Each program runs without and with streamspan, and what it returns or raises is 
 from __future__ import annotations
 
 import asyncio
-import gzip
 import io
 import json
 import shutil
-import socket
-import threading
 import tracemalloc
-from collections.abc import Callable, Iterator
-from importlib import import_module
+from collections.abc import Callable
 from typing import Any
 
-import httpx
 import pytest
 
 from streamspan._wire import FLUSH, WireReader
+from streamspan.demo.aws_frames import event_frame
 from streamspan.providers import Endpoint
 from streamspan.providers._generic import read_anything
 from support.http_clients import CLIENTS
+from support.played import ASKED, PATH, STREAM, chunk, outcome, played, twice
 from support.replay import Replay, cut
-from support.seen import fault
 from support.telemetry import Told
 
-ASKED = {"model": "m1", "messages": [{"role": "user", "content": "Hi"}], "stream": True}
 _EVERY_CLIENT = pytest.mark.parametrize("client", CLIENTS)
-
-
-def chunk(text: str, finish: str | None = None) -> bytes:
-    """Return a chunk of a chat as it stands on the wire."""
-    choice = {"index": 0, "delta": {"content": text}, "finish_reason": finish}
-    return b"data: " + json.dumps({"id": "1", "model": "m1", "choices": [choice]}).encode() + b"\n\n"
-
-
-STREAM = [chunk("Hal"), chunk("lo", "stop"), b"data: [DONE]\n\n"]
-
-
-def twice(program: Callable[[], Any]) -> tuple[Any, Told]:
-    """Run a program without and with streamspan; return what it gave, and what was told."""
-
-    def outcome() -> Any:
-        try:
-            return program()
-        except Exception as exc:  # noqa: BLE001 - of any library
-            return fault(exc)
-
-    bare = outcome()
-    told = Told()
-    told.instrument()
-    try:
-        seen = outcome()
-    finally:
-        told.finish()
-    assert seen == bare
-    assert told.active == 0
-    return seen, told
-
-
-def played(client: str, pieces: list[bytes], **options: Any) -> tuple[Any, Told]:
-    """Play pieces to a client; return what it got or raised, and what was told."""
-    with Replay(pieces, **options) as replay:
-        return twice(lambda: CLIENTS[client][1]("POST", f"{replay.url}/v1/chat/completions", ASKED))
 
 
 # --- what the server sends -------------------------------------------------------------------------------------------
@@ -88,14 +47,63 @@ def test_a_giant_event_is_read(client: str) -> None:
     assert told.summary.chunk_count == 3
 
 
-@pytest.mark.parametrize("client", ["httpx", "requests", "aiohttp"])
+_TINY = b'data: {"choices": [{"index": 0, "delta": {"content": "x"}}]}\n\n'
+
+
+@_EVERY_CLIENT
 def test_a_hundred_thousand_tiny_events_are_counted(client: str) -> None:
     """All of them, and the span stays as small as any."""
-    pytest.importorskip(client)
-    tiny = b'data: {"choices": [{"index": 0, "delta": {"content": "x"}}]}\n\n' * 1000
-    _, told = played(client, [*[tiny] * 100, *STREAM])
+    _, told = played(client, [*[_TINY * 1000] * 100, *STREAM])
     assert (told.summary.chunk_count, told.summary.output_characters) == (100_002, 100_005)
     assert len(told.span.events) <= 33
+
+
+def _peak(client: str, url: str) -> int:
+    """Return the most memory that a client takes which reads a body and lets go of it."""
+    tracemalloc.start()
+    try:
+        outcome(lambda: CLIENTS[client][1]("POST", url, ASKED, is_kept=False))
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def _added(client: str, pieces: list[bytes]) -> int:
+    """Return how much more memory a stream without an end marker takes with streamspan than without."""
+    with Replay(pieces) as replay:
+        CLIENTS[client][1]("POST", replay.url, {})  # what is made once
+        bare = _peak(client, f"{replay.url}{PATH}")
+        told = Told()
+        told.instrument()
+        seen = _peak(client, f"{replay.url}{PATH}")
+        told.finish()
+    assert told.summary.outcome == "truncated"
+    return seen - bare
+
+
+@_EVERY_CLIENT
+def test_a_giant_event_takes_bounded_memory(client: str) -> None:
+    """64 MB are not held."""
+    assert _added(client, [b"data: ", *[b"x" * 2**20] * 64]) < 40 * 2**20
+
+
+def test_tiny_events_take_bounded_memory() -> None:
+    """Of 10,000 that were read only the last piece is held."""
+    assert _added("httpx", [_TINY * 50] * 200) < 2**19
+
+
+def test_an_event_that_never_ends_takes_bounded_memory() -> None:
+    """64 MB of one line, and of one array element, are not held."""
+    endpoint = Endpoint(name="test", operation="chat", paths=(), read=read_anything)
+    piece = b"x" * 2**20
+    for content_type, start in (("text/event-stream", b"data: "), ("application/json", b'[{"a": "')):
+        reader = WireReader(endpoint, content_type, "", is_stream=True)
+        tracemalloc.start()
+        for data in (start, *[piece] * 64, FLUSH):
+            reader.read(data)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 40 * 2**20
 
 
 @pytest.mark.parametrize(
@@ -111,14 +119,74 @@ def test_a_hundred_thousand_tiny_events_are_counted(client: str) -> None:
     ],
     ids=["no-json", "deep", "no-objects", "no-choices", "no-utf-8", "no-text", "no-data"],
 )
-@pytest.mark.parametrize("client", ["httpx", "requests", "aiohttp"])
+@_EVERY_CLIENT
 def test_malformed_events_cost_nothing_but_themselves(client: str, nonsense: bytes) -> None:
     """What comes before and after them is read."""
-    pytest.importorskip(client)
     got, told = played(client, [STREAM[0], nonsense, *STREAM[1:]])
     assert got == b"".join([STREAM[0], nonsense, *STREAM[1:]])
     assert told.summary.outcome == "completed"
     assert told.summary.output_characters == 5
+
+
+def _line(text: str, **more: Any) -> bytes:
+    return json.dumps({"model": "m1", "message": {"content": text}, "done": bool(more), **more}).encode() + b"\n"
+
+
+def _element(text: str, **more: Any) -> bytes:
+    return json.dumps({"candidates": [{"index": 0, "content": {"parts": [{"text": text}]}, **more}]}).encode()
+
+
+def _said(text: str) -> bytes:
+    return event_frame("contentBlockDelta", json.dumps({"contentBlockIndex": 0, "delta": {"text": text}}))
+
+
+_LINES = "/api/chat", "application/x-ndjson"
+_ARRAY = "/v1beta/models/m1:streamGenerateContent", "application/json"
+_FRAMES = "/model/m1/converse-stream", "application/vnd.amazon.eventstream"
+_STOP = event_frame("messageStop", json.dumps({"stopReason": "end_turn"}))
+_LAST = _line("", done_reason="stop")
+_FRAME = _said("lo")
+_OTHER_FRAMINGS: dict[str, tuple[tuple[str, str], list[bytes], tuple[str, int]]] = {
+    "line-no-json": (_LINES, [_line("Hal"), b"{not json\n\n", _line("lo"), _LAST], ("completed", 5)),
+    "line-no-object": (_LINES, [_line("Hal"), b"null\n[3]\n", _line("lo"), _LAST], ("completed", 5)),
+    "line-without-end": (_LINES, [_line("Hallo"), _LAST.strip()], ("completed", 5)),
+    "line-cut": (_LINES, [_line("Hallo"), _LAST[:20]], ("truncated", 5)),
+    "element-no-json": (_ARRAY, [b"[", _element("Hal"), b",{no: json},", _element("lo", finishReason="STOP"), b"]"], ("completed", 5)),
+    "element-no-object": (_ARRAY, [b"[", _element("Hal"), b",3,null,[],", _element("lo", finishReason="STOP"), b"]"], ("completed", 5)),
+    "array-without-end": (_ARRAY, [b"[", _element("Hallo", finishReason="STOP")], ("completed", 5)),
+    "array-cut": (_ARRAY, [b"[", _element("Hallo"), b',{"candidates": [{"ind'], ("truncated", 5)),
+    "frame-wrong-checksum": (_FRAMES, [_said("Hal"), _FRAME[:-1] + b"!", _STOP], ("completed", 5)),
+    "frame-no-json": (_FRAMES, [_said("Hallo"), event_frame("contentBlockDelta", "{not json"), _STOP], ("completed", 5)),
+    "frame-unknown": (_FRAMES, [_said("Hallo"), event_frame("news", "{}"), _STOP], ("completed", 5)),
+    "frame-wrong-headers": (_FRAMES, [_said("Hallo"), _FRAME[:12] + b"\xff" * (len(_FRAME) - 12), _STOP], ("completed", 5)),
+    "frame-wrong-length": (_FRAMES, [_said("Hallo"), b"\0\0\0\1" * 8, _STOP], ("truncated", 5)),
+    "frame-cut": (_FRAMES, [_said("Hallo"), _STOP[:-3]], ("truncated", 5)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", _OTHER_FRAMINGS)
+@_EVERY_CLIENT
+def test_malformed_frames_cost_nothing_but_themselves(client: str, case: str) -> None:
+    """Lines, array elements and binary messages too; where the framing itself is lost, the rest of the stream is."""
+    (path, content_type), pieces, (ending, characters) = _OTHER_FRAMINGS[case]
+    got, told = played(client, pieces, path=path, content_type=content_type)
+    assert got == b"".join(pieces)
+    assert (told.summary.outcome, told.summary.output_characters) == (ending, characters)
+
+
+@_EVERY_CLIENT
+def test_a_broken_chunk_of_http_is_the_librarys_error(client: str) -> None:
+    """By the name that the caller gets."""
+    seen, told = played(client, STREAM[:1], end="nonsense")
+    assert (told.summary.outcome, told.summary.error_type) == ("error", seen[0])
+
+
+@_EVERY_CLIENT
+def test_a_half_open_connection_ends_by_the_callers_timeout(client: str) -> None:
+    """The server is gone without a word."""
+    seen, told = played(client, STREAM[:1], end="silence", how={"timeout": 0.2})
+    assert (told.summary.outcome, told.summary.error_type) == ("timeout", seen[0])
+    assert told.summary.chunk_count == 1
 
 
 @pytest.mark.parametrize("content_type", ["application/x-ndjson", "application/vnd.amazon.eventstream"])
@@ -139,98 +207,11 @@ def test_an_ordinary_answer_under_a_streams_content_type_is_truncated(client: st
 
 
 @_EVERY_CLIENT
-def test_a_compressed_stream_is_read(client: str) -> None:
-    """Whether the library hands out the bytes before or after decoding."""
-    _, told = played(client, cut(gzip.compress(b"".join(STREAM)), 10), headers=["content-encoding: gzip"])
-    assert (told.summary.outcome, told.summary.chunk_count) == ("completed", 2)
-
-
-@pytest.mark.parametrize(("module", "error"), [("httpx", "httpx.DecodingError"), ("httpx2", "_OTHER")])
-def test_a_body_that_is_not_in_its_coding_is_the_librarys_error(module: str, error: str) -> None:
-    """It decodes above the bytes; what it raises is no cancel of the caller's. httpx2 closes before it can be seen."""
-    library = pytest.importorskip(module)
-    with Replay(STREAM, headers=["content-encoding: gzip"]) as replay:
-
-        def program() -> Any:
-            url = f"{replay.url}/v1/chat/completions"
-            with library.Client() as client, client.stream("POST", url, json=ASKED) as response:
-                return b"".join(response.iter_bytes())
-
-        seen, told = twice(program)
-    assert seen[0] == f"{module}.DecodingError"
-    assert (told.summary.outcome, told.summary.error_type) == ("error", error)
-
-
-@pytest.mark.parametrize(
-    ("client", "error"),
-    [
-        ("requests", "requests.exceptions.ContentDecodingError"),
-        ("aiohttp", "aiohttp.client_exceptions.ClientPayloadError"),
-    ],
-)
-def test_so_it_is_where_the_library_decodes_below(client: str, error: str) -> None:
-    """By the name that the caller gets."""
-    pytest.importorskip(client)
-    seen, told = played(client, STREAM, headers=["content-encoding: gzip"])
-    assert seen[0] == error
-    assert (told.summary.outcome, told.summary.error_type) == ("error", error)
-
-
-def test_bytes_in_a_coding_that_nobody_knows_are_passed_on() -> None:
-    """What is in them cannot be told; that they came to their end can."""
-    got, told = played("httpx", STREAM, headers=["content-encoding: secret"])
-    assert got == b"".join(STREAM)
-    assert (told.summary.outcome, told.summary.chunk_count) == ("completed", 0)
-
-
-def test_an_error_between_the_events_is_an_error() -> None:
+def test_an_error_between_the_events_is_an_error(client: str) -> None:
     """Gemini says so without any framing, on several lines."""
     error = json.dumps({"error": {"code": "overloaded", "message": "later"}}, indent=2).encode()
-    _, told = played("httpx", [STREAM[0], error])
+    _, told = played(client, [STREAM[0], error])
     assert (told.summary.outcome, told.summary.error_type) == ("error", "overloaded")
-
-
-@pytest.mark.parametrize("module", ["httpx", "httpx2"])
-def test_a_half_open_connection_ends_by_the_callers_timeout(module: str) -> None:
-    """The server is gone without a word."""
-    library = pytest.importorskip(module)
-    listener = socket.create_server(("127.0.0.1", 0))
-
-    def serve() -> None:
-        for _ in range(2):
-            connection, _ = listener.accept()
-            connection.recv(65536)
-            head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
-            connection.sendall(head + b"%x\r\n%b\r\n" % (len(STREAM[0]), STREAM[0]))
-            held.append(connection)
-
-    held: list[socket.socket] = []
-    threading.Thread(target=serve, daemon=True).start()
-
-    def program() -> Any:
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}/v1/chat/completions"
-        with library.Client(timeout=0.2) as client, client.stream("POST", url, json=ASKED) as response:
-            return response.read()
-
-    seen, told = twice(program)
-    for connection in (*held, listener):
-        connection.close()
-    assert seen[0] == f"{module}.ReadTimeout"
-    assert (told.summary.outcome, told.summary.chunk_count) == ("timeout", 1)
-
-
-def test_an_event_that_never_ends_takes_bounded_memory() -> None:
-    """64 MB of one line, and of one array element, are not held."""
-    endpoint = Endpoint(name="test", operation="chat", paths=(), read=read_anything)
-    piece = b"x" * 2**20
-    for content_type, start in (("text/event-stream", b"data: "), ("application/json", b'[{"a": "')):
-        reader = WireReader(endpoint, content_type, "", is_stream=True)
-        tracemalloc.start()
-        for data in (start, *[piece] * 64, FLUSH):
-            reader.read(data)
-        _, peak = tracemalloc.get_traced_memory()
-        tracemalloc.stop()
-        assert peak < 40 * 2**20
 
 
 # --- how the caller reads --------------------------------------------------------------------------------------------
@@ -283,21 +264,6 @@ def test_every_reader_of_requests_is_seen(reader: str) -> None:
         _, told = twice(program)
     assert (told.summary.outcome, told.summary.chunk_count) == ("completed", 2)
     assert told.summary.output_characters == 5
-
-
-def test_a_raw_body_that_is_compressed_is_read_as_it_comes() -> None:
-    """`raw` hands out what is on the wire unless it is asked to decode."""
-    requests = pytest.importorskip("requests")
-    with Replay(cut(gzip.compress(b"".join(STREAM)), 9), headers=["content-encoding: gzip"]) as replay:
-
-        def program() -> Any:
-            url = f"{replay.url}/v1/chat/completions"
-            with requests.post(url, json=ASKED, stream=True, timeout=5) as response:
-                return response.raw.read()
-
-        seen, told = twice(program)
-    assert gzip.decompress(seen) == b"".join(STREAM)
-    assert (told.summary.outcome, told.summary.chunk_count) == ("completed", 2)
 
 
 async def _until_empty(read: Callable[[], Any]) -> Any:
@@ -380,87 +346,3 @@ def test_the_reader_of_aiohttp_is_what_it_was() -> None:
                 return facts, kind.__name__, kind.__module__, repr(content), content.total_bytes, content.is_eof()
 
         twice(lambda: asyncio.run(main()))
-
-
-# --- HTTP/2 ----------------------------------------------------------------------------------------------------------
-
-
-class _Http2:
-    """A server of HTTP/2 without TLS that answers every request with the stream, one frame per event."""
-
-    def __init__(self) -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-
-    def __enter__(self) -> _Http2:
-        threading.Thread(target=self._serve, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._listener.close()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
-
-    def _answer(self, connection: socket.socket) -> None:
-        h2, events = import_module("h2.connection"), import_module("h2.events")
-        state = h2.H2Connection(import_module("h2.config").H2Configuration(client_side=False))
-        state.initiate_connection()
-        with connection:
-            connection.sendall(state.data_to_send())
-            while data := connection.recv(65536):
-                for event in state.receive_data(data):
-                    if isinstance(event, events.StreamEnded):
-                        head = [(":status", "200"), ("content-type", "text/event-stream")]
-                        state.send_headers(event.stream_id, head)
-                        for piece in STREAM:
-                            state.send_data(event.stream_id, piece)
-                        state.end_stream(event.stream_id)
-                connection.sendall(state.data_to_send())
-
-
-@pytest.mark.parametrize("module", ["httpx", "httpx2"])
-def test_streams_over_http2_are_recorded(module: str) -> None:
-    """Two of them on one connection."""
-    library = pytest.importorskip(module)
-    pytest.importorskip("h2")
-    with _Http2() as server:
-
-        def program() -> Any:
-            with library.Client(http1=False, http2=True) as client:
-                return [_lines(client, server.url) for _ in range(2)]
-
-        seen, told = twice(program)
-    assert seen[0][0] == "HTTP/2"
-    assert [(each.outcome, each.chunk_count) for each in told.summaries] == [("completed", 2)] * 2
-
-
-def _lines(client: Any, url: str) -> Any:
-    with client.stream("POST", f"{url}/v1/chat/completions", json=ASKED) as response:
-        return response.http_version, *response.iter_lines()
-
-
-def test_a_custom_transport_is_as_good_as_any() -> None:
-    """What it yields is the stream, and what it raises is the error."""
-
-    class Body(httpx.SyncByteStream):
-        def __iter__(self) -> Iterator[bytes]:
-            yield STREAM[0]
-            raise ValueError("mine")
-
-    class Transport(httpx.BaseTransport):
-        def handle_request(self, request: httpx.Request) -> httpx.Response:
-            return httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=Body())
-
-    def program() -> Any:
-        client, url = httpx.Client(transport=Transport()), "http://localhost/v1/chat/completions"
-        with client, client.stream("POST", url, json=ASKED) as response:
-            return response.read()
-
-    _, told = twice(program)
-    assert (told.summary.outcome, told.summary.error_type) == ("error", "ValueError")

@@ -62,7 +62,6 @@ _NONE = {
     "a chat of people": ("POST", "/api/chat", {"room": 7}, "text/event-stream"),
     "a download": ("GET", "/file.bin", None, "application/octet-stream"),
     "an answer in one piece": ("POST", "/v1/chat/completions", {**ASKED, "stream": False}, "text/event-stream"),
-    "an answer that was asked for as a stream": ("POST", "/v1/chat/completions", ASKED, "application/json"),
     "text that was asked for as a stream": ("POST", "/v1/chat/completions", ASKED, "text/plain"),
     "the wrong method": ("GET", "/v1/chat/completions", None, "text/event-stream"),
     "a list of models": ("GET", "/v1/models", None, "text/event-stream"),
@@ -149,6 +148,42 @@ def test_a_session_opens_at_the_request_only_if_that_leaves_no_doubt(body: Any, 
     watch = raw.look(None, "POST", ("localhost", 80, "/v1/chat/completions"), body)
     assert (watch is not None) is may_open
     assert (watch is not None and watch.call is not None) is is_open
+
+
+_MESSAGES = {"messages": [{"role": "user", "content": "Hi"}]}
+_OPENS, _WAITS, _LEFT = "a session opens", "the response decides", "left alone"
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "what"),
+    [
+        ("/api/chat", {"model": "m", **_MESSAGES}, _OPENS),
+        ("/api/chat", {"model": "m", **_MESSAGES, "stream": True}, _OPENS),
+        ("/api/chat", {"model": "m", **_MESSAGES, "stream": False}, _LEFT),
+        ("/api/chat", UNREAD, _WAITS),
+        ("/api/chat", {"room": 7}, _LEFT),  # of somebody else's
+        ("/api/generate", {"model": "m", "prompt": "Hi"}, _OPENS),
+        ("/api/generate", {"model": "m", "prompt": "Hi", "stream": False}, _LEFT),
+        ("/v1beta/models/m:streamGenerateContent", {"contents": []}, _OPENS),
+        ("/v1beta/models/m:generateContent", {"contents": []}, _LEFT),
+        ("/v1/projects/p/locations/l/publishers/google/models/m:streamGenerateContent", {"contents": []}, _OPENS),
+        ("/v1/projects/p/locations/l/publishers/anthropic/models/m:streamRawPredict", _MESSAGES, _OPENS),
+        ("/v1/projects/p/locations/l/publishers/anthropic/models/m:rawPredict", _MESSAGES, _LEFT),
+        ("/model/m/converse-stream", _MESSAGES, _OPENS),
+        ("/model/m/converse", _MESSAGES, _LEFT),
+        ("/model/m/invoke-with-response-stream", _MESSAGES, _OPENS),
+        ("/model/m/invoke", _MESSAGES, _LEFT),
+        ("/v2/chat", {"model": "m", **_MESSAGES}, _WAITS),
+        ("/v1/messages", {"model": "m", **_MESSAGES}, _WAITS),
+        ("/v1beta/interactions", {"model": "m", "input": "Hi"}, _WAITS),
+        ("/v1/chat/completions", {"model": "m", **_MESSAGES}, _WAITS),
+    ],
+)
+def test_what_a_provider_streams_without_being_asked_is_known(path: str, body: Any, what: str) -> None:
+    """By the path, or because it is what it does unless it is told not to; else the response has the last word."""
+    raw = RawStreams("test", Feed().sessions, Guard("test"), all_providers)
+    watch = raw.look(None, "POST", ("localhost", 80, path), body)
+    assert what == (_LEFT if watch is None else _WAITS if watch.call is None else _OPENS)
 
 
 # --- what is one -----------------------------------------------------------------------------------------------------
@@ -349,6 +384,48 @@ def test_a_refusal_is_an_error_in_the_providers_words(told: Told, server: DemoPr
     told.finish()
     assert [dict(span.attributes or {})["error.type"] for span in told.spans] == ["rate_limit_exceeded", "429"]
     assert {summary.outcome for summary in told.summaries} == {"error"}
+
+
+@_EVERY_CLIENT
+def test_aws_says_what_is_wrong_in_a_header(told: Told, server: DemoProvider, client: str) -> None:
+    """The body has the message and no code; a code in it would not go before the header's, as with boto3."""
+    url = server.url("status_429", base="/model/us.anthropic.demo-v1:0/converse-stream")
+    CLIENTS[client][1]("POST", url, {"messages": []})
+    told.finish()
+    assert told.attributes["error.type"] == "ThrottlingException"
+    assert told.span.status.description == "The request failed with 429."
+
+
+def test_the_header_is_enough(told: Told, server: DemoProvider) -> None:
+    """Nobody need read the body."""
+    url = server.url("status_400", base="/model/us.anthropic.demo-v1:0/invoke-with-response-stream")
+    with httpx.Client() as client, client.stream("POST", url, json={}):
+        pass
+    told.finish()
+    assert told.attributes["error.type"] == "ValidationException"
+
+
+@pytest.mark.parametrize("path", ["/chat", "/generate"])
+@_EVERY_CLIENT
+def test_a_stream_that_nobody_had_to_ask_for_may_be_refused(
+    told: Told, server: DemoProvider, client: str, path: str
+) -> None:
+    """Ollama streams unless it is told not to, so a request that says nothing asks for a stream."""
+    url = server.url("status_404", base="/api") + path
+    fetch = CLIENTS[client][1]
+    fetch("POST", url, {"model": "m1", "stream": False})
+    assert told.spans == []
+    fetch("POST", url, {"model": "m1"})
+    told.finish()
+    assert (told.summary.outcome, told.summary.error_type) == ("error", "404")
+
+
+@_EVERY_CLIENT
+def test_an_ollama_that_answers_in_one_piece_leaves_nothing(told: Told, client: str) -> None:
+    """As it does when it is only to load a model."""
+    with Replay([b'{"model":"m1","done":true,"done_reason":"load"}'], content_type="application/json") as replay:
+        CLIENTS[client][1]("POST", f"{replay.url}/api/generate", {"model": "m1"})
+    assert_untouched(told)
 
 
 # --- one client object -----------------------------------------------------------------------------------------------

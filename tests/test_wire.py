@@ -63,8 +63,9 @@ def test_an_event_is_read_as_soon_as_it_is_whole() -> None:
     """What has not ended yet waits for the next piece; the end of the bytes ends it."""
     wire = reader()
     assert texts(wire, b'data: {"text": "a"}\n\ndata: {"te', flush=False) == ["a"]
-    assert texts(wire, b'xt": "b"}\n', flush=False) == []
-    assert [delta.text for delta in wire.read(FLUSH)] == ["b"]
+    assert texts(wire, b'xt": "b"}\n', flush=False) == ["b"]
+    assert texts(wire, b'\ndata: {"text": "c"}', flush=False) == []
+    assert [delta.text for delta in wire.read(FLUSH)] == ["c"]
     assert list(wire.read(FLUSH)) == []
 
 

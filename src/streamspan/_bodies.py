@@ -11,13 +11,13 @@ httpx and httpx2 are the same to this module: a tap is a subclass of the right m
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from functools import cache, partial
+from functools import cache, lru_cache, partial
 from typing import Any
 
 from streamspan._byte_feed import ByteFeed
 from streamspan._codings import content_decoder
 from streamspan._decoders import TailMarker
-from streamspan._ownership import Call, async_reader, call_of, mark, sync_reader
+from streamspan._ownership import Call, Sending, async_reader, call_of, mark, sync_reader
 from streamspan._taps import told_closed
 from streamspan._wire import read_tail
 
@@ -29,13 +29,23 @@ def attach(call: Call, response: Any) -> None:
         return  # a transport that answers two calls with one object; the first one has it
     mark(response, call)
     call.owned_by(response)
-    stream = response.stream
-    bases = {base.__name__: base for base in type(stream).__mro__}
+    answer = call.answer()
+    call.is_spliced = call.tells_hops and answer is not None and answer is not response
+    stream: object = response.stream
+    tap = _tap_for(type(stream))  # type: ignore[arg-type] # mypy takes the hash of its objects for the hash of a class
+    if tap is not None:
+        response.stream = tap(stream, call, response.headers)
+
+
+@lru_cache(maxsize=64)
+def _tap_for(stream: type[Any]) -> type[Any] | None:
+    """Return the tap for a stream's class."""
+    bases = {base.__name__: base for base in stream.__mro__}
     if "AsyncByteStream" in bases and "SyncByteStream" not in bases:
-        response.stream = _tap_class(bases["AsyncByteStream"], is_async=True)(stream, call, response.headers)
-    elif "SyncByteStream" in bases and "AsyncByteStream" not in bases:
-        response.stream = _tap_class(bases["SyncByteStream"], is_async=False)(stream, call, response.headers)
-    # Both at once is a body that is in memory already (a mock transport): nothing will be read or closed.
+        return _tap_class(bases["AsyncByteStream"], is_async=True)
+    if "SyncByteStream" in bases and "AsyncByteStream" not in bases:
+        return _tap_class(bases["SyncByteStream"], is_async=False)
+    return None  # both at once is a body that is in memory already (a mock transport): nothing will be read or closed
 
 
 class _Body:
@@ -58,13 +68,16 @@ class _Body:
             decoder = content_decoder(encoding) if encoding else None
             self._decode = decoder.decode if decoder is not None else None
         self._encoding = encoding
-        self._content_type = headers.get("content-type", "")
+        self._headers = headers
 
     def __getattr__(self, name: str) -> Any:
         # httpx2 reads `elapsed` from the stream, other tracing looks for attributes of its own.
         if name == "_inner":
             raise AttributeError(name)
         return getattr(self._inner, name)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return self._inner.__reduce_ex__(protocol)  # a copy of a tap would end the session when it is let go
 
     def __del__(self) -> None:
         call = self.__dict__.get("_call")
@@ -81,7 +94,7 @@ class _Body:
         """Take over the reading if no SDK does it; return what is to be fed."""
         call = self._call
         if not call.is_parsed and not call.session.is_ended:
-            self._bytes = ByteFeed(call, self._content_type, self._encoding)
+            self._bytes = ByteFeed(call, self._headers.get("content-type", ""), self._encoding)
         return self._bytes
 
     def closed(self, reader: int) -> None:
@@ -97,7 +110,7 @@ class _Chunks:
     """What both colours of body iterators share."""
 
     def __init__(self, chunks: Any, body: _Body, call: Call) -> None:
-        self._chunks = chunks
+        self._chunks = _Spliced(chunks, call) if call.is_spliced else chunks
         self._body = body
         self._call = call
         self._feed: ByteFeed | None = None
@@ -119,6 +132,32 @@ class _Chunks:
     def _over(self, exc: BaseException) -> None:
         if self._feed is not None:
             self._feed.over(exc)
+
+
+class _Spliced:
+    """Chunks that the SDK's own code makes while it reads: what it sends meanwhile belongs to the call.
+
+    Anthropic's `BetaRefusalFallbackMiddleware` asks another model when the first one has refused.
+    """
+
+    __slots__ = ("_call", "_chunks")
+
+    def __init__(self, chunks: Any, call: Call) -> None:
+        self._chunks = chunks
+        self._call = call
+
+    def __next__(self) -> bytes:
+        with Sending(self._call):
+            return next(self._chunks)  # type: ignore[no-any-return] # bytes
+
+    async def __anext__(self) -> bytes:
+        with Sending(self._call):
+            return await self._chunks.__anext__()  # type: ignore[no-any-return] # bytes
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _Spliced.__slots__:
+            raise AttributeError(name)
+        return getattr(self._chunks, name)
 
 
 class _SyncChunks(_Chunks, Iterator[bytes]):

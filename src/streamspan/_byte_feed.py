@@ -11,9 +11,11 @@ import sys
 from streamspan._ownership import Call
 from streamspan._records import Failure
 from streamspan._taps import tell, told_closed
-from streamspan._wire import FLUSH, RefusalReader, WireReader
+from streamspan._wire import FLUSH, REST, RefusalReader, WireReader
 
 _FIRST_ERROR_STATUS = 400
+_SHORT = 512
+_MOST_HELD = 8192
 _CORRUPT = Failure("_OTHER", "the body is not in the coding that its header names")
 
 
@@ -25,30 +27,63 @@ class ByteFeed:
         content_type, content_encoding: of the response; no encoding where the pieces are decoded already.
     """
 
-    __slots__ = ("_call", "_reader", "_session")
+    __slots__ = ("_call", "_half", "_is_in_lines", "_last", "_reader", "_session")
 
     def __init__(self, call: Call, content_type: str, content_encoding: str) -> None:
         self._call = call
         self._session = session = call.session
+        self._half = bytearray()  # of a line
+        self._last = b""
         self._reader: WireReader | RefusalReader
-        if (session.status_code or 0) >= _FIRST_ERROR_STATUS:
-            self._reader = RefusalReader(content_encoding)
+        status, fault = session.status_code or 0, session.fault
+        if status >= _FIRST_ERROR_STATUS:
+            word = "" if fault is None or fault.type == str(status) else fault.type
+            self._reader = RefusalReader(content_encoding, word)
         else:
             self._reader = reader = WireReader(
                 call.endpoint, content_type, content_encoding, session.request.is_stream, call.guard
             )
             session.was_done = reader.was_done
-        session.read_wire(call.guard.wrap_reader(self._reader.read, otherwise=()))
+        self._is_in_lines = self._reader.is_in_lines
+        session.read_wire(call.guard.wrap_reader(self._reader.read, otherwise=()), REST)
 
     def before(self, reader: int) -> None:
         """Say that the caller asks for bytes; `reader` names the thread or task that will wait for them."""
-        if not self._session.is_ended:
-            self._call.guard.call(self._session.pull, reader)
+        session = self._session
+        if session.is_ended:
+            return
+        if self._half:
+            session.pull(reader)  # needs no fence: there is nothing to read
+        else:
+            self._call.guard.call(session.pull, reader)
 
     def after(self, data: bytes) -> None:
         """Take bytes that the caller has got."""
-        if not self._session.is_ended:
-            self._session.arrived(data)
+        session = self._session
+        if session.is_ended:
+            return
+        # Written out: there are callers who read byte by byte.
+        if self._is_in_lines and len(data) < _SHORT and b"\n" not in data and b"\r" not in data:
+            self._half += data
+            if len(self._half) < _MOST_HELD:
+                session.returned()
+                return
+            data = b""
+        self._pass_on(data)
+
+    def _pass_on(self, data: bytes) -> None:
+        if self._half:
+            data = bytes(self._half) + data
+            self._half.clear()
+        self._last = data
+        self._session.arrived(data)
+
+    def unread(self, data: bytes) -> None:
+        """Take back the end of what arrived last: the caller has given it back, and will read it again."""
+        if self._half.endswith(data):
+            self._half = self._half.removesuffix(data)
+        elif self._last.endswith(data):
+            self._session.parsed(self._last.removesuffix(data) or None)
 
     def over(self, exc: BaseException) -> None:
         """Take what a read raised; `StopIteration` stands for the end of the body."""
@@ -70,6 +105,11 @@ class ByteFeed:
         session = self._session
         if isinstance(exc, StopIteration | StopAsyncIteration):
             session.settle()
+            if self._half:
+                self._pass_on(b"")
+                session.settle()
+            if isinstance(self._reader, WireReader) and self._reader.is_whole:
+                session.unstreamed()
             session.leftover(FLUSH)
             if isinstance(self._reader, RefusalReader):
                 session.fault = self._reader.error or session.fault
@@ -92,8 +132,14 @@ class ByteFeed:
         told_closed(self._call)
 
 
-def take_whole(call: Call, content: bytes, content_type: str) -> None:
-    """Take a body that was in memory before anybody read it: a transport of a test, or a cache."""
-    feed = ByteFeed(call, content_type, "")
+def take_unseen(call: Call) -> None:
+    """Take the end of a body that somebody else has read piece by piece: nobody can tell what was in it."""
+    call.session.marked()
+    call.session.exhausted()
+
+
+def take_whole(call: Call, content: bytes, content_type: str, content_encoding: str = "") -> None:
+    """Take a body that was in memory before anybody read it: a transport of a test, a cache, or a hook that reads."""
+    feed = ByteFeed(call, content_type, content_encoding)
     call.session.arrived(content)
     feed.over(StopIteration())

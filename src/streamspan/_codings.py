@@ -1,7 +1,8 @@
 """Content codings undone piece by piece: what `Content-Encoding` names, as far as it can be undone here.
 
 Brotli and Zstandard are optional packages that are looked for when a stream needs them. Corrupt data end the decoding
-in silence: whoever reads the stream will say what is wrong with it.
+in silence: whoever reads the stream will say what is wrong with it. So does too much of it: the caller may never undo
+the coding, and must not pay with its time and memory for a kilobyte that inflates to a gigabyte.
 """
 
 from __future__ import annotations
@@ -9,11 +10,15 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from importlib import import_module
 from types import ModuleType
 from typing import Protocol
 
 _ZLIB_HEADER = 2
+_MOST_AT_ONCE = 16 * 2**20
+_MOST_RATIO = 500  # the same event again and again comes to 250, zeros to 1,000
+_SLICE = 512
 
 
 class ContentDecoder(Protocol):
@@ -28,34 +33,51 @@ class ContentDecoder(Protocol):
         """Whether the bytes were corrupt."""
         ...
 
+    @property
+    def is_too_much(self) -> bool:
+        """Whether the bytes decode to so much that they are decoded no more."""
+        ...
+
 
 class _Identity:
     __slots__ = ()
 
-    is_broken = False
+    is_broken = is_too_much = False
 
     def decode(self, data: bytes) -> bytes:
         return data
 
 
 class _Coding:
-    """A decompressing function that ends for good at the first error."""
+    """A decompressing function that ends for good at the first error, and when it gives too much.
 
-    __slots__ = ("_decompress", "_errors", "is_broken")
+    Args:
+        decompress: stops, or is left, soon after `_MOST_AT_ONCE` bytes.
+        errors: what it raises.
+    """
+
+    __slots__ = ("_decompress", "_errors", "_given", "_taken", "is_broken", "is_too_much")
 
     def __init__(self, decompress: Callable[[bytes], bytes], *errors: type[Exception]) -> None:
         self._decompress = decompress
         self._errors = errors
-        self.is_broken = False
+        self._taken = self._given = 0
+        self.is_broken = self.is_too_much = False
 
     def decode(self, data: bytes) -> bytes:
-        if self.is_broken or not data:
+        if self.is_broken or self.is_too_much or not data:
             return b""
         try:
-            return self._decompress(data)
+            plain = self._decompress(data)
         except self._errors:
             self.is_broken = True
             return b""
+        self._taken += len(data)
+        self._given += len(plain)
+        if self._given > _MOST_AT_ONCE and (len(plain) > _MOST_AT_ONCE or self._given > _MOST_RATIO * self._taken):
+            self.is_too_much = True
+            return b""
+        return plain
 
 
 class _Chain:
@@ -75,9 +97,34 @@ class _Chain:
     def is_broken(self) -> bool:
         return any(decoder.is_broken for decoder in self._decoders)
 
+    @property
+    def is_too_much(self) -> bool:
+        return any(decoder.is_too_much for decoder in self._decoders)
+
+
+def _sliced(decompress: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:
+    """Return a function for one that knows no bound: it is left after the slice that was too much."""
+
+    def decompress_slices(data: bytes) -> bytes:
+        pieces: list[bytes] = []
+        size = 0
+        for at in range(0, len(data), _SLICE):
+            pieces.append(decompress(data[at : at + _SLICE]))
+            size += len(pieces[-1])
+            if size > _MOST_AT_ONCE:
+                break
+        return b"".join(pieces)
+
+    return decompress_slices
+
+
+def _inflate(window_bits: int) -> Callable[[bytes], bytes]:
+    decompress = zlib.decompressobj(window_bits).decompress
+    return lambda data: decompress(data, _MOST_AT_ONCE + 1)  # takes the bound by position only
+
 
 def _gzip() -> ContentDecoder:
-    return _Coding(zlib.decompressobj(16 + zlib.MAX_WBITS).decompress, zlib.error)
+    return _Coding(_inflate(16 + zlib.MAX_WBITS), zlib.error)
 
 
 def _deflate() -> ContentDecoder:
@@ -92,7 +139,7 @@ def _deflate() -> ContentDecoder:
             if len(data) < _ZLIB_HEADER:
                 return b""
             is_zlib = data[0] & 15 == zlib.DEFLATED and int.from_bytes(data[:_ZLIB_HEADER], "big") % 31 == 0
-            inflate = zlib.decompressobj(zlib.MAX_WBITS if is_zlib else -zlib.MAX_WBITS).decompress
+            inflate = _inflate(zlib.MAX_WBITS if is_zlib else -zlib.MAX_WBITS)
         return inflate(data)
 
     return _Coding(decompress, zlib.error)
@@ -104,17 +151,21 @@ def _brotli() -> ContentDecoder | None:
         return None
     decompressor = module.Decompressor()
     # brotli calls it process, brotlicffi decompress.
-    return _Coding(getattr(decompressor, "process", None) or decompressor.decompress, module.error)
+    decompress = getattr(decompressor, "process", None) or decompressor.decompress
+    with suppress(TypeError):  # brotli and brotlicffi know a bound since 1.2
+        decompress(b"", output_buffer_limit=_MOST_AT_ONCE + 1)
+        return _Coding(partial(decompress, output_buffer_limit=_MOST_AT_ONCE + 1), module.error)
+    return _Coding(_sliced(decompress), module.error)
 
 
 def _zstd() -> ContentDecoder | None:
-    module = _first_of("zstandard", "compression.zstd")
+    module = _first_of("zstandard", "compression.zstd", "backports.zstd")
     if module is None:
         return None
     decompressor = module.ZstdDecompressor()
     if hasattr(decompressor, "decompressobj"):
         decompressor = decompressor.decompressobj()
-    return _Coding(decompressor.decompress, module.ZstdError, EOFError)
+    return _Coding(_sliced(decompressor.decompress), module.ZstdError, EOFError)
 
 
 def _first_of(*names: str) -> ModuleType | None:

@@ -11,6 +11,7 @@ which the decoder is as new.
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import NamedTuple
 
 DEFAULT_LIMIT = 16 * 2**20
@@ -122,6 +123,14 @@ class SSEDecoder:
         self._start = b""
         self._id = ""
         return events
+
+    def open_line(self) -> tuple[str, str]:
+        """Return the name and the data of the event that is open, if it has one line of data so far, else nothing."""
+        return (self._event, self._data[0].decode("utf-8", "replace")) if len(self._data) == 1 else ("", "")
+
+    def open_event(self) -> list[ServerSentEvent]:
+        """Return the event whose blank line nobody has waited for, as far as its lines are whole, and forget it."""
+        return self._read([b""]) if self._data else []
 
     def _without_bom(self, data: bytes) -> bytes:
         if len(data) < len(_BOM) and _BOM.startswith(data):
@@ -238,11 +247,11 @@ class TailMarker:
 
     def seen(self) -> bool:
         """Tell whether the marker's line was there; an empty marker is never seen."""
-        if not self._marker:
-            return False
-        name = re.escape(self._marker)
-        line = (
-            rb"[\r\n]event: ?" + name + rb"[ \t]*[\r\n]+data:[^\r\n]*\}" if self._is_event else rb"[\r\n]data: ?" + name
-        )
-        line += rb"[ \t]*(?:[\r\n]|\Z)"
-        return re.search(line, self._before + self._last) is not None
+        return bool(self._marker) and _marker_line(self._marker, self._is_event).search(self.tail()) is not None
+
+
+@cache
+def _marker_line(marker: bytes, is_event: bool) -> re.Pattern[bytes]:
+    name = re.escape(marker)
+    line = rb"[\r\n]event: ?" + name + rb"[ \t]*[\r\n]+data:[^\r\n]*\}" if is_event else rb"[\r\n]data: ?" + name
+    return re.compile(line + rb"[ \t]*(?:[\r\n]|\Z)")

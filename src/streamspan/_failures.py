@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 from streamspan._guard import Guard
@@ -34,7 +35,7 @@ def describe(exc: BaseException) -> Failure:
         return Failure(name, text, is_timeout=True, exception=exc)
     if code := _provider_code(exc):
         return Failure(code, text, is_from_provider=True, exception=exc)
-    return Failure(_status(exc) or name, text, exception=exc)
+    return Failure(str(error_status(exc) or name), text, exception=exc)
 
 
 def message(exc: BaseException) -> str:
@@ -55,28 +56,42 @@ def status_code(exc: BaseException) -> int | None:
     code = said.get("status_code")
     if code is None and "details" in said:  # google-genai's errors, whose `code` is the status
         code = said.get("code")
+    if code is None and "request_info" in said and exc.__cause__ is None:
+        code = said.get("status")  # aiohttp's `ClientResponseError`; its 400 for bad HTTP is made up, and has a cause
     if code is None:  # httpx, requests and huggingface_hub leave it on the response
         code = getattr(said.get("response"), "status_code", None)
     return code if type(code) is int else None
 
 
-def _status(exc: BaseException) -> str:
+def error_status(exc: BaseException) -> int | None:
+    """Return the HTTP status of the refusal that the exception is about, if it is about one."""
     # Anthropic reports an error event in the stream as an APIStatusError with status 200.
     code = status_code(exc)
-    return str(code) if code is not None and code >= _FIRST_ERROR_STATUS else ""
+    return code if code is not None and code >= _FIRST_ERROR_STATUS else None
 
 
-def provider_error(body: object) -> ProviderError | None:
-    """Read what a provider says in the body of a refusal; None if it names neither a code nor a type."""
+def header_word(headers: Mapping[str, str], names: Iterable[str]) -> str:
+    """Return a provider's word for a refusal from its headers, without what AWS puts around it (as botocore does)."""
+    said = next((value for name in names if (value := headers.get(name))), "")
+    return said.partition(":")[0].rpartition("#")[2].strip()
+
+
+def provider_error(body: object, word: str = "") -> ProviderError | None:
+    """Read what a provider says in the body of a refusal; None if it names neither a code nor a type.
+
+    `word` is what its headers said, to which the body only adds the message.
+    """
     if type(body) is list:  # Gemini's array, of which this is the only element
         body = next(iter(cast("list[object]", body)), None)
     error = _object(_object(body).get("error")) or _object(body)
+    text = error.get("message") or error.get("Message")  # the capital is AWS's, where a policy forbids the call
+    if word:
+        return ProviderError(word, text if type(text) is str else "")
     status = error.get("status")  # Google's word; its `code` only repeats the HTTP status
     keys = ("status",) if type(status) is str and _GOOGLE_STATUS.fullmatch(status) else ("code", "type")
     for key in keys:
         value = error.get(key)
         if type(value) in (str, int) and value != "":
-            text = error.get("message")
             return ProviderError(str(value), text if type(text) is str else "")
     return None
 

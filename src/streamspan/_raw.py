@@ -4,7 +4,8 @@ A request is one if nobody above has a call, the host or the end of the path is 
 names it), the request asks for a stream, and the response says that it is one. Never by the content type alone: tools,
 chats and feeds of any kind stream events. Where the request leaves no doubt the session opens before it is sent, so
 that the spans of the HTTP layer below are its children; else when the response's headers are there, with the
-request's clock. What turns out to be no stream leaves nothing.
+request's clock. What turns out to be no stream leaves nothing, but for an answer or an error in JSON where a session
+was open: it is a call without a stream.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ from functools import cache, lru_cache
 from typing import Any, NamedTuple, cast
 from urllib.parse import parse_qsl
 
+from streamspan._failures import error_status, header_word
 from streamspan._guard import Guard
 from streamspan._ownership import Call, Sending, Undecided, is_undecided
 from streamspan._records import ProviderError
 from streamspan._sessions import Opening, Sessions, Target, find_endpoint, host_name, model_in
 from streamspan._taps import tell
+from streamspan._wire import JSON_TYPE
 from streamspan.providers import Endpoint, Provider
 from streamspan.providers._generic import read_anything
 
@@ -29,8 +32,8 @@ _STREAM_TYPES = (
     "application/stream+json",
     "application/vnd.amazon.eventstream",
 )
-_ARRAY_TYPE = "application/json"
 _FIRST_ERROR_STATUS = 400
+_NO_CONTENT = 204
 UNREAD: Any = object()
 """Stands for a request body that is made while it is sent."""
 _MOST_BODY = 8 * 1024 * 1024  # a bigger request is not read in the caller's time
@@ -81,7 +84,7 @@ class RawStreams:
     def __init__(
         self, layer: str, sessions: Sessions, guard: Guard, providers: Callable[[], Iterable[Provider]]
     ) -> None:
-        self._layer = layer
+        self.layer = layer
         self._sessions = sessions
         self.guard = guard
         self._providers = cache(lambda: tuple(providers()))
@@ -111,10 +114,10 @@ class RawStreams:
             return None
         fields = _parameters(body) if body else _fields(query)
         is_asked, target = _is_asked(found.endpoint, fields), Target(*where)
-        if is_asked is False or not _is_plausible(found, fields, target, is_asked):
+        if is_asked is False or not _is_plausible(found, fields, target):
             return None
         opening = Opening(
-            layer=self._layer,
+            layer=self.layer,
             provider=found.provider,
             endpoint=found.endpoint,
             target=target,
@@ -178,7 +181,7 @@ class Watch:
     def __exit__(self, kind: Any, exc: BaseException | None, tb: Any) -> None:
         self._sending.__exit__(kind, exc, tb)
         if exc is not None and self.call is not None:
-            self._guard.call(tell, self.call, exc)
+            self._guard.call(_failed, self.call, exc)
 
     def answered(self, status_code: int, headers: Mapping[str, str], attach: Callable[[Call], object]) -> None:
         """Take the headers of the final response; `attach` puts a tap on its body if it is a model stream."""
@@ -193,10 +196,11 @@ class Watch:
         call = self.call
         if status_code >= _FIRST_ERROR_STATUS and call is not None:
             call.session.refused(status_code, call.request_id(headers))
-            call.session.faulted(ProviderError(str(status_code)))
+            word = header_word(headers, call.provider.error_type_headers)
+            call.session.faulted(ProviderError(word or str(status_code)))
             call.session.returned()
             return call
-        if status_code >= _FIRST_ERROR_STATUS or not _is_stream(headers, self._opening.endpoint):
+        if status_code >= _NO_CONTENT or not self._is_answer(headers):
             if call is not None:
                 call.abandon()
             return None
@@ -207,10 +211,28 @@ class Watch:
             call.session.returned()
         return call
 
+    def _is_answer(self, headers: Mapping[str, str]) -> bool:
+        """Tell whether it is a stream, or JSON where no doubt was left that a model was asked for one.
 
-def _is_stream(headers: Mapping[str, str], endpoint: Endpoint) -> bool:
-    kind = (headers.get("content-type") or "").partition(";")[0].strip().lower()
-    return kind in _STREAM_TYPES or (kind == _ARRAY_TYPE and endpoint.streams is True)
+        That is an error of a gateway, or the answer in one piece. Ollama says in JSON, unasked, that a model is loaded.
+        """
+        kind = (headers.get("content-type") or "").partition(";")[0].strip().lower()
+        if kind != JSON_TYPE:
+            return kind in _STREAM_TYPES
+        endpoint, fields = self._opening.endpoint, self._opening.body
+        return endpoint.streams is True or (self.call is not None and "stream" in fields)
+
+
+def _failed(call: Call, exc: BaseException) -> None:
+    """Tell the session what was raised; that may be a refusal (aiohttp's `raise_for_status=True`, or a hook's)."""
+    status = error_status(exc)
+    if status is not None:
+        said: Mapping[str, str] | None = getattr(exc, "headers", None)
+        headers = said or cast("Mapping[str, str]", getattr(getattr(exc, "response", None), "headers", None) or {})
+        call.session.refused(status, call.request_id(headers))
+        if word := header_word(headers, call.provider.error_type_headers):
+            call.session.faulted(ProviderError(word))
+    tell(call, exc)
 
 
 def _is_asked(endpoint: Endpoint, fields: Mapping[str, Any] | None) -> bool | None:
@@ -218,20 +240,20 @@ def _is_asked(endpoint: Endpoint, fields: Mapping[str, Any] | None) -> bool | No
     if endpoint.streams is not None or fields is None:
         return endpoint.streams
     asked = fields.get("stream")
-    return None if asked is None else asked in (True, "true", "True", "1")
+    if asked is None:
+        return True if endpoint.streams_unasked else None
+    return asked in (True, "true", "True", "1")
 
 
-def _is_plausible(
-    found: Found,
-    fields: Mapping[str, Any] | None,
-    target: Target,
-    is_asked: bool | None,
-) -> bool:
-    """Tell whether a request to a host that nobody knows may be the provider's: others use such paths too."""
-    if found.is_known or fields is None:
+def _is_plausible(found: Found, fields: Mapping[str, Any] | None, target: Target) -> bool:
+    """Tell whether a request may be the provider's: on a host that nobody knows others use such paths too."""
+    if fields is None or "jsonrpc" in fields:  # MCP, also on a host that the user names
+        return fields is None
+    if found.is_known:
         return True
-    has_model = bool(fields.get(found.endpoint.model_key) or model_in(found.endpoint, target.path))
-    return "jsonrpc" not in fields and (has_model or is_asked is True)
+    endpoint = found.endpoint
+    has_model = bool(fields.get(endpoint.model_key) or model_in(endpoint, target.path))
+    return has_model or endpoint.streams is True or bool(fields.get("stream"))
 
 
 def _parameters(body: object) -> Mapping[str, Any] | None:

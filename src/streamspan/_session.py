@@ -19,7 +19,7 @@ finalizer in the middle of the same thread's code could never take.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol, cast
 
 from streamspan._answer import OutputSink
@@ -34,8 +34,8 @@ class Observer(Protocol):
     """Who listens to a session. Called at most once per chunk, and never before the caller has the chunk."""
 
     @property
-    def chunk(self) -> Callable[[int], object] | None:
-        """Takes the arrival of a chunk on the session's clock; None when nobody wants to know."""
+    def arrivals(self) -> Callable[[Sequence[int]], object] | None:
+        """Takes the next chunks' arrivals on the session's clock, each once; None when nobody wants to know."""
         ...
 
     def ended(self, session: Session) -> None:
@@ -64,9 +64,8 @@ class Session(Timeline):
     """
 
     __slots__ = (
-        "__weakref__", "_arrived_at", "_carried_wait_ns", "_claim_token", "_has_returned", "_marker_is_reliable",
-        "_pending", "_pulled_at", "ending", "fault", "is_accepted", "is_ended", "last_words", "observer", "read",
-        "reader", "state", "was_done",
+        "__weakref__", "_carried_wait_ns", "_claim_token", "_has_returned", "_marker_is_reliable", "_pending", "_rest",
+        "ending", "fault", "is_accepted", "is_ended", "last_words", "observer", "read", "reader", "state", "was_done",
     )  # fmt: skip
 
     def __init__(
@@ -90,7 +89,7 @@ class Session(Timeline):
             started_unix_ns=started_unix_ns,
             stall_ns=stall_ns,
             chunk_budget=chunk_budget,
-            on_chunk=observer.chunk if request.is_stream else None,
+            on_arrivals=observer.arrivals if request.is_stream else None,
             has_finish_reasons=has_finish_reasons,
             output=output,
             text_of=text_of,
@@ -98,7 +97,6 @@ class Session(Timeline):
         self.read = read
         self.observer = observer
         self._marker_is_reliable = marker_is_reliable
-        self._pulled_at = self._arrived_at = self.started_at
         self.state = State.REQUESTED
         self.is_ended, self._claim_token = False, [True]
         self.ending: Ending | None = None
@@ -106,11 +104,7 @@ class Session(Timeline):
         self.was_done: Callable[[], bool] | None = None
         self.last_words: Callable[[], Iterable[Delta]] | None = None
         self.reader, self._has_returned, self.is_accepted = 0, False, False
-        self._pending, self._carried_wait_ns = _NOTHING, 0
-
-    def backdate(self, at_ns: int) -> None:
-        """Begin earlier: what the answer is to was over before it was known that there would be one."""
-        self.started_at = self._pulled_at = self._arrived_at = at_ns
+        self._pending, self._rest, self._carried_wait_ns = _NOTHING, _NOTHING, 0
 
     def headers(self, status_code: int | None, request_id: str | None) -> None:
         """The response headers have arrived."""
@@ -127,10 +121,10 @@ class Session(Timeline):
             self.state = State.OPEN
 
     def returned(self) -> None:
-        """The call has returned to the caller: its time belongs to the first wait, what follows to the caller."""
+        """The call, or a read of half a line, is back: its time belongs to the next chunk's wait, what follows not."""
         now = self.clock()
         self._carried_wait_ns += now - self._pulled_at
-        self._pulled_at = now
+        self._pulled_at, self.reader = now, 0
         self._has_returned = True
 
     def pull(self, reader: int) -> None:
@@ -162,6 +156,8 @@ class Session(Timeline):
     def _read(self, chunk: Any, pulled_at: int) -> None:
         at_ns = self._arrived_at
         wait = at_ns - pulled_at + self._carried_wait_ns
+        if self._kept is not None:
+            at_ns -= self._kept_back(chunk)
         text = self._shortcut(chunk) if self._shortcut is not None else None
         if text is not None:
             self._carried_wait_ns = 0
@@ -182,11 +178,12 @@ class Session(Timeline):
     def leftover(self, rest: Any) -> None:
         """Read what the reader still holds when the stream is over; it arrived with the last piece."""
         for delta in cast("Iterable[Delta]", self.read(rest)):  # only wire readers hold anything back
-            self.take_chunk(delta, self._arrived_at, 0)
+            self.take_chunk(delta, self._arrived_at, self._carried_wait_ns)
+            self._carried_wait_ns = 0
 
-    def read_wire(self, read: Callable[[Any], Iterable[Delta]]) -> None:
-        """From now on what arrives are pieces of the wire: no SDK parses the stream."""
-        self.read = read
+    def read_wire(self, read: Callable[[Any], Iterable[Delta]], rest: Any = _NOTHING) -> None:
+        """From now on what arrives are pieces of the wire; at an end before theirs, `rest` asks what is open there."""
+        self.read, self._rest = read, rest
         self._text_of = self._shortcut = None
 
     def answered(self, response: Any) -> None:
@@ -260,12 +257,16 @@ class Session(Timeline):
             return
         try:
             self.settle()
+            if self._rest is not _NOTHING:
+                self.leftover(self._rest)
         finally:  # a reader's fault must not cost the ending
             self._conclude(signal, now, failure, cause)
 
     def _conclude(self, signal: Signal, now: int, failure: Failure | None, cause: str | None) -> None:
-        if signal is Signal.EXHAUSTED and (not self._marker_is_reliable or (self.was_done and self.was_done())):
-            self.marked()  # the end is the marker, or the marker was where only the byte tap could see it
+        if signal is Signal.EXHAUSTED and not self._marker_is_reliable:
+            self.marked()  # the end is the marker
+        if (signal is Signal.EXHAUSTED or self._rest is not _NOTHING) and self.was_done and self.was_done():
+            self.marked()  # only the bytes had it; before their end an SDK may not have come to it
         if signal in LET_GO and self.is_answered:
             self.marked()  # a reader that has the whole answer does not wait for Anthropic's `message_stop` (LiteLLM)
         at_ns = (self.last_chunk_at or self.headers_at or self.started_at) if signal in NOTICED_LATE else now
@@ -273,16 +274,18 @@ class Session(Timeline):
         outcome = ENDINGS[self.state, signal]
         self.ending = ending(outcome, signal, at_ns, failure=failure, fault=self.fault, cause=cause)
         self.is_ended, self.state = True, State.ENDED
+        self.tell_arrivals()
         self.observer.ended(self)
-        # Its traceback holds the frames that hold the stream: kept, it would keep the connection until a collection.
-        self.ending = self.ending._replace(exception=None)
+        if self.ending.exception is not None:
+            # Its traceback holds the frames that hold the stream: kept, it would keep the connection until a collection.
+            self.ending = self.ending._replace(exception=None)
 
     def _close_the_books(self, at_ns: int) -> None:
         """Give the time since the last chunk to whom it belongs."""
         if self._has_returned and not self.reader:
             self.provider_ns += self._carried_wait_ns
         else:
-            wait = max(0, at_ns - self._pulled_at) + self._carried_wait_ns
+            wait = max(0, min(at_ns, self._lent_at or at_ns) - self._pulled_at) + self._carried_wait_ns
             self.provider_ns += wait
             if self.chunk_count and wait >= self._stall_ns:
                 self.stalled(self.chunk_count, wait, at_ns)

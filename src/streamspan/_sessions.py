@@ -12,6 +12,7 @@ import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
+from types import MappingProxyType
 from typing import Any, NamedTuple, cast
 from urllib.parse import unquote
 
@@ -72,11 +73,11 @@ class Opening:
 class _Watched:
     """The observer of a session: tells the lifecycle and, behind a fence, the telemetry."""
 
-    __slots__ = ("_guard", "_lifecycle", "chunk", "telemetry")
+    __slots__ = ("_guard", "_lifecycle", "arrivals", "telemetry")
 
     def __init__(self, telemetry: Telemetry, lifecycle: Lifecycle, guard: Guard) -> None:
         self.telemetry = telemetry
-        self.chunk = telemetry.chunk
+        self.arrivals = telemetry.arrivals
         self._lifecycle = lifecycle
         self._guard = guard
 
@@ -126,6 +127,8 @@ class Sessions:
         self._new_output = new_output
         self._clock = clock
         self._before_each = before_each
+        self.is_over = False
+        """Nothing is opened any more: what was made before `uninstrument()` may be read for the first time after it."""
 
     @property
     def captures_content(self) -> bool:
@@ -154,16 +157,19 @@ class Sessions:
 
         `guard` is the fence of the integration that asks; `started` is when the call was made, if that was before.
         """
-        if not self.watches(opening.client):
+        if self.is_over or not self.watches(opening.client):
             return None
         name = opening.provider_name or self.provider_name(opening)
-        return self.begin(
+        call = self.begin(
             self._request(opening, name),
             endpoint=opening.endpoint,
             provider=opening.provider,
             guard=guard,
             started=started,
         )
+        if call is not None:
+            call.path = opening.target.path
+        return call
 
     def begin(
         self,
@@ -189,6 +195,9 @@ class Sessions:
             session.backdate(started.at_ns)
         if run is not None:
             self._guard.call(run.recorded, session)
+            witness = None if run.witness is None else run.witness()
+            if witness is not None:
+                self._lifecycle.leave_to(witness, session)
         telemetry.follow(session)
         self._lifecycle.opened(session)
         return Call(
@@ -245,13 +254,15 @@ class Sessions:
             server_port=opening.target.port,
             choice_count=self._guard.call(endpoint.choices, body) or 1,
             attributes=self._guard.call(endpoint.attributes, body) or {},
-            content=(self._guard.call(endpoint.content, body) or {}) if self._new_output is not None else {},
+            content=(self._guard.call(endpoint.content, body) or {}) if self._new_output is not None else _NO_CONTENT,
         )
 
 
 _NOTHING = Delta()
+_NO_CONTENT: Mapping[str, object] = MappingProxyType({})  # one for all requests
 
 
+@lru_cache(maxsize=512)
 def host_name(provider: Provider, host: str) -> str | None:
     """Return the provider's name for a host, None if its table does not know it."""
     for pattern, name in provider.hosts.items():

@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import Any, cast
 
 from streamspan._codings import content_decoder
-from streamspan._decoders import NDJSONDecoder, SSEDecoder
+from streamspan._decoders import NDJSONDecoder, ServerSentEvent, SSEDecoder
 from streamspan._event_stream import EventMessage, EventStreamDecoder
 from streamspan._failures import provider_error
 from streamspan._guard import Guard
@@ -18,6 +19,9 @@ from streamspan.providers import Endpoint
 
 FLUSH: Any = object()
 """Stands for the end of the bytes."""
+JSON_TYPE = "application/json"
+REST: Any = object()
+"""Stands for the bytes that nobody waits for: of the event that is open now, its whole lines count."""
 
 _NONSENSE: Any = object()
 _NOTHING = Delta()
@@ -27,7 +31,7 @@ _SPLITTERS: tuple[tuple[str, Callable[[], Any]], ...] = (
     ("ndjson", NDJSONDecoder),
     ("stream+json", NDJSONDecoder),
     ("vnd.amazon.eventstream", EventStreamDecoder),
-    ("application/json", JSONArrayDecoder),
+    (JSON_TYPE, JSONArrayDecoder),
 )
 
 
@@ -59,7 +63,19 @@ class WireReader:
     def _splitter(self, content_type: str, is_stream: bool) -> Any:
         if not is_stream:
             return _Whole()
+        if _is_json(content_type) and self._endpoint.streams is not True:
+            return None  # no stream as it seems, though one was asked for: what it begins with says what it is
         return next((make for name, make in _SPLITTERS if name in content_type.lower()), SSEDecoder)()
+
+    @property
+    def is_in_lines(self) -> bool:
+        """Whether nothing can come of a piece without the end of a line."""
+        return self._content is None and isinstance(self._split, SSEDecoder | NDJSONDecoder)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the body is one JSON answer."""
+        return isinstance(self._split, _Whole)
 
     def was_done(self) -> bool:
         """Tell whether the line was there that ends the stream and is no chunk."""
@@ -67,27 +83,54 @@ class WireReader:
 
     @property
     def is_blind(self) -> bool:
-        """Whether the body is in a coding that cannot be undone here, or is not what its header says."""
-        return self._is_opaque or self.is_corrupt
+        """Whether the body is in a coding that cannot be undone here, is not what its header says, or is too much."""
+        return self._is_opaque or self.is_corrupt or self._is_too_much()
 
     @property
     def is_corrupt(self) -> bool:
         """Whether the body is not in the coding that its header names."""
         return self._content is not None and self._content.is_broken
 
+    def _is_too_much(self) -> bool:
+        return self._content is not None and self._content.is_too_much
+
     def read(self, data: Any) -> Iterable[Delta]:
-        """Return what the next piece of the body says; `FLUSH` for what is left at its end."""
-        if self._is_opaque:
+        """Return what the next piece of the body says; `FLUSH` for what is left at its end, or `REST` before that."""
+        if self._is_opaque or self._is_too_much():
             return ()
+        if data is REST:
+            return list(self._deltas(self._rest()))
         if data is FLUSH:
-            return [*self._deltas(self._split.flush()), *self._stray()]
-        return list(self._deltas(self._split.feed(data if self._content is None else self._content.decode(data))))
+            return () if self._split is None else [*self._deltas(self._split.flush()), *self._stray()]
+        plain = data if self._content is None else self._content.decode(data)
+        if self._split is None and (start := plain.lstrip()[:1]):
+            self._split = _Whole() if start in b"{[" else SSEDecoder()
+        if self._split is None:
+            return ()
+        deltas = list(self._deltas(self._split.feed(plain)))
+        if plain[-1:] == b"\n" and isinstance(self._split, SSEDecoder) and self._has_come(self._split):
+            deltas += self._deltas(self._split.open_event())
+        return deltas
+
+    def _has_come(self, split: SSEDecoder) -> bool:
+        """Tell whether the open event is all there: a reader of lines asks for the blank line when it is done with it."""
+        name, line = split.open_line()
+        if not line or (self._endpoint.wants_event and not name):
+            return False
+        return line == self._endpoint.done_data or (line[0] == "{" and _json(line) is not _NONSENSE)
+
+    def _rest(self) -> Iterator[ServerSentEvent]:
+        """Return the event that lacks only its blank line: who reads lines has all of it (and no half one is taken)."""
+        for event in self._split.open_event() if isinstance(self._split, SSEDecoder) else ():
+            is_read = event.data == self._endpoint.done_data or _json(event.data) is not _NONSENSE
+            if is_read or event.event == "error":
+                yield event
 
     def _deltas(self, events: Iterable[Any]) -> Iterator[Delta]:
         read = self._read
         for event in events:
             if isinstance(event, bytes):  # a whole document
-                yield _read((self._endpoint.read_whole or read), event)
+                yield self._whole(event)
             elif isinstance(event, str):  # a line, or an element of an array
                 yield _read(read, event)
             elif isinstance(event, EventMessage):
@@ -99,8 +142,22 @@ class WireReader:
                 return  # it is no chunk, as it is none for the SDK
             elif event.event in self._endpoint.silent_events:
                 continue
+            elif event.event == "error" and _json(event.data) is _NONSENSE:
+                yield Delta(error=ProviderError("_OTHER", event.data))  # a proxy's words
             else:
                 yield _read(read, event.data, event.event if self._endpoint.wants_event else None)
+
+    def _whole(self, document: bytes) -> Delta:
+        """Read an answer in one piece: its last brace is the end marker."""
+        payload: object = _json(document)
+        if payload is _NONSENSE:
+            return Delta()
+        delta = (self._endpoint.read_whole or self._read)(payload)
+        error = cast("dict[str, Any]", payload).get("error") if isinstance(payload, dict) else None
+        if error and delta.error is None:
+            said = provider_error(payload)
+            delta = replace(delta, error=said or ProviderError("_OTHER", str(error)))
+        return replace(delta, is_terminal=True)
 
     def _stray(self) -> Iterator[Delta]:
         """Read an error that stood between the events."""
@@ -122,6 +179,10 @@ def _message(message: EventMessage) -> dict[str, Any]:
             "bytes": _base64(cast("dict[str, Any]", payload).get("bytes") if isinstance(payload, dict) else None)
         }
     return {kind: {} if payload is _NONSENSE else payload}
+
+
+def _is_json(content_type: str) -> bool:
+    return content_type.partition(";")[0].strip().lower() == JSON_TYPE
 
 
 def _base64(text: Any) -> bytes:
@@ -152,23 +213,31 @@ def read_tail(endpoint: Endpoint, tail: Callable[[], bytes]) -> Iterable[Delta]:
 
 
 class RefusalReader:
-    """Reads the body of a response with an error status: no chunks, but the provider's own word for what is wrong."""
+    """Reads the body of a response with an error status: no chunks, but the provider's own word for what is wrong.
 
-    def __init__(self, content_encoding: str) -> None:
+    Args:
+        content_encoding: of the response.
+        word: what its headers have said already.
+    """
+
+    def __init__(self, content_encoding: str, word: str = "") -> None:
+        self._word = word
         self._content = content_decoder(content_encoding) if content_encoding else None
         self._whole = _Whole()
         self.error: ProviderError | None = None
         """What the provider said, once the end of the bytes was there."""
 
-    is_blind = is_corrupt = False
+    is_blind = is_corrupt = is_in_lines = False
 
     def read(self, data: Any) -> Iterable[Delta]:
         """Take the next piece of the body, or `FLUSH`."""
+        if data is REST:
+            return ()
         if data is not FLUSH:
             self._whole.feed(data if self._content is None else self._content.decode(data))
             return ()
         for document in self._whole.flush():
-            self.error = provider_error(_json(document))
+            self.error = provider_error(_json(document), self._word)
         return ()
 
 

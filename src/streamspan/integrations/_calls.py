@@ -6,6 +6,7 @@ Shared by the integrations whose SDKs sit on httpx or httpx2. Knows no SDK and n
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,6 +18,7 @@ from streamspan._taps import tell
 _PORTS = {"https": 443, "http": 80, "wss": 443, "ws": 80}
 
 
+@lru_cache(maxsize=512)
 def target_of(url: str, base: str = "") -> Target:
     """Return where a request to `url` goes, which may be the rest of a client's `base` URL."""
     parts, root = urlsplit(url), urlsplit(base)

@@ -131,7 +131,7 @@ class Listener:
             if isinstance(error, asyncio.CancelledError):
                 # LangChain shields its callbacks: this is another task than the one that was cancelled.
                 task = None if self._task is None else self._task()
-                told_cancelled(call, is_timeout=is_timeout(error, task))
+                told_cancelled(call.session, is_timeout=is_timeout(error, task))
             else:
                 tell(call, error)
         self._stop()

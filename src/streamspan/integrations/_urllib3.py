@@ -7,14 +7,15 @@ whoever reads `raw` by hand are all seen. An adapter whose `raw` is no response 
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import replace
 from functools import cache
-from typing import Any, cast
+from typing import Any, Literal, cast
 
-from streamspan._byte_feed import ByteFeed
-from streamspan._failures import describe
+from streamspan._byte_feed import ByteFeed, take_unseen, take_whole
+from streamspan._failures import describe, qualified_name
 from streamspan._ownership import Call, sync_reader
+from streamspan._session import Session
 
 _KEY = "_streamspan"
 # What `Response.iter_content` makes of urllib3's exceptions for its caller.
@@ -36,18 +37,39 @@ def attach(call: Call, response: Any) -> bool | None:
         return None
     call.owned_by(response)
     encoding = response.headers.get("content-encoding") or ""
-    vars(raw)[_KEY] = _Tap(call, response.headers.get("content-type") or "", encoding)
+    known: list[str] = getattr(kind, "CONTENT_DECODERS", [])  # zstd since urllib3 2, br if its package is there
+    is_decodable = all(name.strip() in known for name in encoding.lower().split(","))
+    content_type: str = response.headers.get("content-type") or ""
+    own = cast("dict[str, Any]", vars(response))
+    if own.get("_content_consumed"):  # by a hook
+        body: bytes | Literal[False] | None = own.get("_content", False)
+        if body is False:
+            take_unseen(call)
+        else:
+            take_whole(call, body or b"", content_type, "" if is_decodable else encoding)
+        return True
+    vars(raw)[_KEY] = _Tap(call, content_type, encoding, is_decodable=is_decodable)
     raw.__class__ = _tapped(kind)
     return True
+
+
+def note_retries(session: Session, raw: Any) -> None:
+    """Note what urllib3's `Retry` has sent again; it keeps no times."""
+    history: Iterable[Any] = getattr(getattr(raw, "retries", None), "history", None) or ()
+    for failed in history:
+        if failed.redirect_location is None:
+            error: Exception | None = failed.error
+            session.was_resent(failed.status, None if error is None else qualified_name(type(error)))
 
 
 class _Tap:
     """What is known of one body: who is told, and whether a read is in progress, which may call another one."""
 
-    __slots__ = ("_call", "_content_type", "_encoding", "_feed", "is_inside")
+    __slots__ = ("_call", "_content_type", "_encoding", "_feed", "_is_decodable", "is_inside")
 
-    def __init__(self, call: Call, content_type: str, encoding: str) -> None:
+    def __init__(self, call: Call, content_type: str, encoding: str, *, is_decodable: bool) -> None:
         self._call, self._content_type, self._encoding = call, content_type, encoding
+        self._is_decodable = is_decodable
         self._feed: ByteFeed | None = None
         self.is_inside = False
 
@@ -59,7 +81,7 @@ class _Tap:
         """Say that the caller asks for bytes."""
         self.is_inside = True
         if self._feed is None:
-            encoding = "" if is_decoded else self._encoding
+            encoding = "" if is_decoded and self._is_decodable else self._encoding
             self._feed = self._call.guard.call(ByteFeed, self._call, self._content_type, encoding)
         if self._feed is not None:
             self._feed.before(sync_reader())
@@ -83,12 +105,19 @@ class _Tap:
         if self._feed is not None and failure is not None:
             self._feed.failed(replace(failure, type=name))
 
-    def closed(self) -> None:
-        """Take a close."""
+    def is_over(self, raw: Any) -> bool:
+        """Tell whether the body was given out to its end."""
+        return bool(self._call.guard.call(_is_exhausted, raw))
+
+    def closed(self, raw: Any) -> None:
+        """Take a close, which may come when there is nothing left to read."""
         if self._feed is None:
             self._feed = self._call.guard.call(ByteFeed, self._call, self._content_type, "")
-        if self._feed is not None:
-            self._feed.closed(sync_reader())
+        if self._feed is None:
+            return
+        if not self.is_inside and self.is_over(raw):
+            self._feed.over(StopIteration())
+        self._feed.closed(sync_reader())
 
 
 class _Pieces(Generator[bytes, Any, Any]):
@@ -130,7 +159,7 @@ class _Pieces(Generator[bytes, Any, Any]):
         """Close urllib3's generator, which closes the connection of a chunked body and of no other."""
         self._pieces.close()
         if self._raw.closed:
-            self._tap.closed()
+            self._tap.closed(self._raw)
 
 
 @cache
@@ -154,14 +183,35 @@ def _tapped(kind: type[Any]) -> type[Any]:
     def close(self: Any) -> None:
         tap: _Tap | None = cast("dict[str, Any]", vars(self)).get(_KEY)
         if tap is not None:
-            tap.closed()
+            tap.closed(self)
         kind.close(self)
 
+    def drain_conn(self: Any) -> None:
+        _tap_of(self).closed(self)  # nobody gets what is thrown away now
+        kind.drain_conn(self)
+
     members: dict[str, Any] = {"read": read, "stream": stream, "read_chunked": read_chunked, "close": close}
+    members["drain_conn"] = drain_conn
     if hasattr(kind, "read1"):  # urllib3 2
         members["read1"] = read1
     members |= {"__module__": kind.__module__, "__qualname__": kind.__qualname__, "__doc__": kind.__doc__}
     return type(kind.__name__, (kind,), members)
+
+
+def _is_exhausted(raw: Any) -> bool:
+    """Tell whether the body was given out to its end: http.client lets go of the connection there.
+
+    Where somebody has closed it before, it still says how much was missing.
+    """
+    file = raw._fp  # noqa: SLF001 - its `closed` says what `auto_close` says
+    if not getattr(file, "isclosed", bool)():
+        return False
+    decoder, held = getattr(raw, "_decoder", None), getattr(raw, "_decoded_buffer", b"")
+    if len(held) or getattr(decoder, "has_unconsumed_tail", False):
+        return False
+    if file.chunked:
+        return raw.tell() > 0 and file.chunk_left is None  # as before the first chunk
+    return not file.length
 
 
 def _tap_of(raw: Any) -> _Tap:
@@ -185,7 +235,7 @@ def _read(raw: Any, function: Any, amt: int | None, args: tuple[Any, ...], kwarg
         tap.over(exc)
         raise
     tap.after(data)
-    if amt != 0 and (not data or amt is None or amt < 0) and raw.closed:
+    if amt != 0 and (not data or amt is None or amt < 0) and (raw.closed or tap.is_over(raw)):
         tap.over(StopIteration())
     return data
 

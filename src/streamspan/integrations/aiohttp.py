@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
 from streamspan._guard import Guard
-from streamspan._ownership import current_call
+from streamspan._ownership import Call, current_call
 from streamspan._patching import Patch
 from streamspan._raw import UNREAD, RawStreams, Watch
 from streamspan._sessions import Sessions
@@ -36,10 +36,15 @@ class _Requests:
     def __init__(self, raw: RawStreams | None) -> None:
         self._raw = raw
 
+    def _call_above(self) -> Call | None:
+        """Return the call that this request is made for; what is sent on the way of a call of ours is another one."""
+        call, raw = current_call(), self._raw
+        return None if call is not None and raw is not None and call.session.request.layer == raw.layer else call
+
     async def request(self, wrapped: Any, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        call = current_call()
+        call = self._call_above()
         if call is not None:
-            if not is_its_own(call, call.guard.call(_host, client, args, kwargs)):
+            if not call.guard.call(_is_its_own, call, client, args, kwargs):
                 return await wrapped(*args, **kwargs)
             with Attempt(call) as attempt:
                 response = await wrapped(*args, **kwargs)
@@ -64,7 +69,7 @@ def _look(raw: RawStreams, client: Any, args: tuple[Any, ...], kwargs: dict[str,
     if raw.guard.is_off:
         return None
     url = _url(client, args, kwargs)
-    method = str(kwargs.get("method") or args[0]).upper()
+    method = _method(args, kwargs)
     where, headers = (url.host or "", url.port, url.path), kwargs.get("headers")
     own = cast("Mapping[str, object]", headers) if isinstance(headers, Mapping) else None
     return raw.look(client, method, where, _body(kwargs), _query(url, kwargs), own)
@@ -75,8 +80,13 @@ def _url(client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     return client._build_url(url)  # noqa: SLF001 - with the session's base URL; aiohttp does it once more
 
 
-def _host(client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> object:
-    return _url(client, args, kwargs).host
+def _method(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    return str(kwargs.get("method") or args[0]).upper()
+
+
+def _is_its_own(call: Call, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    url = _url(client, args, kwargs)
+    return is_its_own(call, _method(args, kwargs), url.host, url.path)
 
 
 def _body(kwargs: Mapping[str, Any]) -> object:

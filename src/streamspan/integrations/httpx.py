@@ -47,9 +47,9 @@ class _Sends:
         self._raw = raw
 
     def send(self, wrapped: Any, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        call = current_call()
+        call = self._call_above()
         if call is not None:
-            if not is_its_own(call, _host(args, kwargs)):
+            if not call.guard.call(_is_its_own, call, _request(args, kwargs)):
                 return wrapped(*args, **kwargs)
             with Attempt(call) as attempt:
                 response = wrapped(*args, **kwargs)
@@ -62,9 +62,9 @@ class _Sends:
             return _answered(watch, wrapped(*args, **kwargs))
 
     async def asend(self, wrapped: Any, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        call = current_call()
+        call = self._call_above()
         if call is not None:
-            if not is_its_own(call, _host(args, kwargs)):
+            if not call.guard.call(_is_its_own, call, _request(args, kwargs)):
                 return await wrapped(*args, **kwargs)
             with Attempt(call) as attempt:
                 response = await wrapped(*args, **kwargs)
@@ -75,6 +75,11 @@ class _Sends:
             return await wrapped(*args, **kwargs)
         with watch:
             return _answered(watch, await wrapped(*args, **kwargs))
+
+    def _call_above(self) -> Call | None:
+        """Return the call that this request is made for; what is sent on the way of a call of ours is another one."""
+        call, raw = current_call(), self._raw
+        return None if call is not None and raw is not None and call.session.request.layer == raw.layer else call
 
     def _look(self, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Watch | None:
         raw = self._raw
@@ -105,5 +110,5 @@ def _request(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     return kwargs["request"] if "request" in kwargs else args[0] if args else None
 
 
-def _host(args: tuple[Any, ...], kwargs: dict[str, Any]) -> object:
-    return getattr(getattr(_request(args, kwargs), "url", None), "host", None)
+def _is_its_own(call: Call, request: Any) -> bool:
+    return is_its_own(call, request.method, request.url.host, request.url.path)

@@ -12,19 +12,22 @@ application passes on, and an inline one keeps the others from hearing of the st
 
 from __future__ import annotations
 
+import asyncio
+import weakref
 from collections.abc import Callable, Mapping
 from contextvars import Context, copy_context
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from streamspan import _semconv as names
-from streamspan._cancellation import is_finalizer
+from streamspan._cancellation import is_finalizer, is_timeout
+from streamspan._failures import qualified_name
 from streamspan._guard import Guard
 from streamspan._ownership import is_suppressed
 from streamspan._patching import Patch, Wrapper
 from streamspan._records import AttributeValue
 from streamspan._runs import Run, current_run
 from streamspan._sessions import Sessions, Started
+from streamspan._taps import told_cancelled
 from streamspan.integrations._langchain_runs import Begun, Listener
 from streamspan.providers import Endpoint
 from streamspan.providers._shapes import fields, items, text
@@ -46,6 +49,14 @@ def patches(sessions: Sessions, guard: Guard) -> list[Patch]:
         Patch(_MANAGERS, "AsyncCallbackManager.on_llm_start", texts.astart),
         Patch(_MANAGERS, "CallbackManagerForLLMRun.on_llm_error", runs.failed, is_optional=True),
         Patch(_MANAGERS, "AsyncCallbackManagerForLLMRun.on_llm_error", runs.afailed, is_optional=True),
+        *(
+            Patch(_MANAGERS, f"{manager}.{method}", wrapper, is_optional=True)
+            for method in ("on_llm_new_token", "on_stream_event")
+            for manager, wrapper in (
+                ("CallbackManagerForLLMRun", runs.telling),
+                ("AsyncCallbackManagerForLLMRun", runs.atelling),
+            )
+        ),
         Patch(_CHAT_MODELS, "BaseChatModel._generate_with_cache", _inside(guard), is_optional=True),
         Patch(_CHAT_MODELS, "BaseChatModel._agenerate_with_cache", _ainside(guard), is_optional=True),
         Patch(_TEXT_MODELS, "BaseLLM._generate_helper", _inside(guard), is_optional=True),
@@ -81,7 +92,7 @@ class _Runs:
     def __init__(self, sessions: Sessions, guard: Guard) -> None:
         self.guard = guard
         self._sessions = sessions
-        self._runs: WeakKeyDictionary[Any, Run] = WeakKeyDictionary()
+        self._runs: weakref.WeakKeyDictionary[Any, Run] = weakref.WeakKeyDictionary()
 
     def where(self) -> tuple[Started, Context] | None:
         """Return the moment and the context of a call; None where nothing is to be recorded."""
@@ -113,6 +124,7 @@ class _Runs:
                 "run": attributes,
             }
             run = self._runs[manager] = Run(attributes)
+            run.witness = weakref.ref(manager)
             listener = Listener(run, Begun(endpoint, *where, body), manager, self._sessions, self.guard)
             # Before the application's own: what their code calls on a token or at the end is not of this run.
             manager.handlers = [listener, *manager.handlers]
@@ -121,32 +133,52 @@ class _Runs:
             else:
                 run.enter()
 
+    def telling(self, wrapped: Any, manager: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Keep what the application's handlers do on a token from being taken for a part of the run."""
+        run = self.guard.call(self._runs.get, manager)
+        if run is None or run.is_left:
+            return wrapped(*args, **kwargs)
+        with run.outside():
+            return wrapped(*args, **kwargs)
+
+    async def atelling(self, wrapped: Any, manager: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """As `telling`."""
+        run = self.guard.call(self._runs.get, manager)
+        if run is None or run.is_left:
+            return await wrapped(*args, **kwargs)
+        with run.outside():
+            return await wrapped(*args, **kwargs)
+
     def failed(self, wrapped: Any, manager: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Tell the vendor's session of a close; see `_closed`."""
-        self.guard.call(self._closed, manager, args, kwargs)
+        """Tell the vendor's session what unwinds the run; see `_unwound`."""
+        self.guard.call(self._unwound, manager, args, kwargs)
         return wrapped(*args, **kwargs)
 
     async def afailed(self, wrapped: Any, manager: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Tell the vendor's session of a close, before LangChain goes on in a task of its own."""
-        self.guard.call(self._closed, manager, args, kwargs)
+        """Tell the vendor's session what unwinds the run, before LangChain goes on in a task of its own."""
+        self.guard.call(self._unwound, manager, args, kwargs)
         return await wrapped(*args, **kwargs)
 
-    def _closed(self, manager: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        """End the vendor's session if the caller has closed the stream.
+    def _unwound(self, manager: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        """End the vendor's session if the caller has closed the stream, its task was cancelled, or LangChain failed.
 
-        LangChain only lets go of the vendor's generators: asyncio's finalizers, or the garbage collector where they
-        are in a cycle (langchain-anthropic 1.0), would be the first to close the stream, and not the caller.
+        LangChain only lets go of the vendor's stream: the reference counter, asyncio's finalizers, or the garbage
+        collector where it is in a cycle (langchain-anthropic 1.0), would be the first to close it, and not the caller.
         """
-        if not isinstance(kwargs["error"] if "error" in kwargs else args[0] if args else None, GeneratorExit):
-            return
+        error = kwargs["error"] if "error" in kwargs else args[0] if args else None
         run = self._runs.get(manager)
         session = None if run is None else run.session()
         if session is None or session.is_ended:
             return
-        if is_finalizer():
-            self._sessions.lifecycle.dropped(session)
-        else:
+        if isinstance(error, asyncio.CancelledError):
+            told_cancelled(session, is_timeout=is_timeout(error))
+        elif isinstance(error, Exception):
+            session.closed(qualified_name(type(error)))  # LangChain's own, or a handler's: the vendor has done nothing
+        elif isinstance(error, GeneratorExit) and not is_finalizer():
             session.closed()
+        else:
+            self._sessions.lifecycle.witnessed(session)
+            self._sessions.lifecycle.dropped(session)
 
 
 def _attributes(manager: Any, name: str) -> dict[str, AttributeValue]:

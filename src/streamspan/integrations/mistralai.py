@@ -114,7 +114,9 @@ class _Calls:
 class _Tracing:
     """The SDK's own spans, of calls that are recorded here.
 
-    Replaced, there is none, and the trace goes on at the server with ours; kept, they are children of ours.
+    Replaced, there is none, and the trace goes on at the server with ours. Kept, they are children of ours and not the
+    parent: the SDK makes one for each request of a call, inside its retries (mistralai 2 to 3.7), and in the async
+    colour in another thread, whose context nothing comes back from.
     """
 
     def __init__(self, sessions: Sessions, guard: Guard) -> None:

@@ -50,13 +50,18 @@ class _Sends:
             return wrapped(*args, **kwargs)
         with watch:
             response = wrapped(*args, **kwargs)
-            watch.answered(response.status_code, response.headers, lambda call: _urllib3.attach(call, response))
+            watch.answered(response.status_code, response.headers, lambda call: _tap(call, response))
             return response
+
+
+def _tap(call: Call, response: Any) -> bool | None:
+    call.guard.call(_urllib3.note_retries, call.session, response.raw)
+    return _urllib3.attach(call, response)
 
 
 def _below(call: Call, wrapped: Any, request: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Send a request of a call; one of our own is a redirect's, and is told of by the outermost `send`."""
-    if call.session.request.layer == "requests" or not is_its_own(call, _host(request)):
+    if call.session.request.layer == "requests" or not call.guard.call(_is_its_own, call, request):
         return wrapped(*args, **kwargs)
     with Attempt(call) as attempt:
         response = wrapped(*args, **kwargs)
@@ -81,5 +86,6 @@ def _look(raw: RawStreams, client: Any, request: Any) -> Watch | None:
     )
 
 
-def _host(request: Any) -> object:
-    return urlsplit(getattr(request, "url", "") or "").hostname
+def _is_its_own(call: Call, request: Any) -> bool:
+    url = urlsplit(request.url or "")
+    return is_its_own(call, request.method or "", url.hostname, unquote(url.path))
