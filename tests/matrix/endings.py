@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,38 @@ from support.surfaces import SURFACES
 Act = Callable[[Caller, Surface, str], Awaitable[None]]
 GATE = "gate;chunks=4"
 _FINISHES = ("complete", "missing", "none")
+_CLOSING: frozenset[Act] = frozenset(
+    {
+        acts.take_and_close,
+        acts.next_twice_and_close,
+        acts.break_on_flag,
+        acts.close_twice,
+        acts.read_after_close,
+    }
+)
+_IMPOSSIBLE: Mapping[str, frozenset[Act]] = {
+    # There is nothing to close.
+    "no-close": _CLOSING | {acts.close_after_marker, acts.close_in_finally},
+    # Whoever reads has nothing to do with the stream: another task goes on with it.
+    "detached": frozenset(
+        {
+            acts.cancel_blocked,
+            acts.cancel_first_read,
+            acts.scope_cancel,
+            acts.timeout_block,
+            acts.wait_for,
+            acts.move_on,
+            acts.drop,
+            acts.drop_after_marker,
+            acts.raise_without_with,
+        }
+    ),
+    # Some events of the wire give no item, the end marker among them.
+    "hides-events": frozenset({acts.next_twice_and_close, acts.close_after_marker, acts.drop_after_marker}),
+    # What is closed or let go of is read to its end, which would never come; and a scope of anyio's cancels that, too.
+    "drains": _CLOSING | {acts.close_after_marker, acts.drop, acts.raise_without_with, acts.move_on, acts.scope_cancel},
+}
+"""What a caller cannot do to surfaces with a trait, whatever comes of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +101,8 @@ class Ending:
             return False
         if self.resends and self.outcome == "completed" and not surface.resends:
             return False
+        if any(self.act in _IMPOSSIBLE.get(trait, ()) for trait in traits):
+            return False
         if not (self.needs <= traits and not self.without & traits and (self.is_core or "full" in traits)):
             return False
         return not self.any_of or bool(self.any_of & traits)
@@ -80,6 +114,11 @@ class Ending:
     def resends_of(self, surface: Surface) -> int | None:
         """Return how many more attempts there are, None if the surface makes none."""
         return self.resends if surface.resends else None
+
+    def reasons_of(self, surface: Surface) -> tuple[str | None, ...]:
+        """Return the cancel reasons that are right; a framework that reads in a task of its own closes by cancelling it."""
+        is_cancelled = "own-task" in surface.traits and "closed" in self.reasons
+        return (*self.reasons, "task_cancelled") if is_cancelled else self.reasons or (None,)
 
     def finish_of(self, surface: Surface) -> tuple[str, ...]:
         """Return the finish reasons to expect."""
@@ -136,9 +175,7 @@ COMPLETIONS = (
     _completed("A2-final-answer", acts.final_answer, needs=_has("helper"), is_core=True),
     # A raw response is not parsed by anybody, and what nobody asks for by name is read all the same.
     _completed("A3-whole-body", acts.read_whole, any_of=_has("wire"), needs=_has("with")),
-    _completed(
-        "A4-close-after-marker", acts.close_after_marker, needs=_has("server"), without=_has("drains"), is_core=True
-    ),
+    _completed("A4-close-after-marker", acts.close_after_marker, needs=_has("server"), is_core=True),
     _completed("A4-leave-after-marker", acts.leave_after_marker, needs=_has("with", "server")),
     _completed("A4-drop-after-marker", acts.drop_after_marker, needs=_has("server")),
     _completed("A4-raise-after-marker", acts.raise_after_marker, needs=_has("with", "server")),
@@ -179,11 +216,6 @@ CANCELS = (
         "closed",
         is_core=True,
         needs=_has("server"),
-        without=_has("drains", "own-task"),
-    ),
-    # The framework reads in a task of its own, and cancels that.
-    _cancelled(
-        "B1-close-own-task", acts.take_and_close, "closed", "task_cancelled", is_core=True, needs=_has("own-task")
     ),
     _cancelled("B2-break-in-with", acts.break_in_with, "closed", needs=_has("with", "server"), is_core=True),
     _cancelled(
@@ -201,9 +233,7 @@ CANCELS = (
         acts.drop,
         "closed",
         "dropped",
-        "task_cancelled",
         needs=_has("generator", "server"),
-        without=_has("drains"),
         is_core=True,
     ),
     # httpx2 closes a response whose generator nobody holds any more: at once here, from a finalizer in asyncio.

@@ -31,6 +31,7 @@ from support.surfaces.openai import CHAT, MESSAGES, MODEL
 from support.telemetry import Told, scope_of
 from support.twice import drive, run_twice
 
+pytestmark = pytest.mark.filterwarnings("ignore:Accessing the 'model_fields'")  # older LangChain on newer pydantic
 _COLOURS = pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 _SURFACES = pytest.mark.parametrize("surface", each("CONTEXTS"), ids=lambda surface: f"{surface.layer}-{surface.name}")
 _OK = "ok;chunks=4"

@@ -146,7 +146,7 @@ class Caller:
         """Close the stream."""
         closer = held.closer
         # An HTTP response has two names for it and a generator only the other one; SDK objects have one in both colours.
-        is_other = isinstance(closer, AsyncGenerator) or type_name(closer).startswith(("httpx.", "httpx2."))
+        is_other = type_name(closer).startswith(("httpx.", "httpx2.")) or not hasattr(closer, "close")
         await self.wait(closer.aclose() if self.is_async and is_other else closer.close())
 
     async def close_response(self, held: Held) -> None:
@@ -210,7 +210,7 @@ class Reading:
 
     def __init__(self, caller: Caller, stream: Any, surface: Surface, *, is_next: bool = False) -> None:
         self._caller, self._surface = caller, surface
-        if is_next:
+        if is_next and hasattr(stream, "__anext__" if caller.is_async else "__next__"):
             self._iterator = stream
         else:
             self._iterator = stream.__aiter__() if caller.is_async else iter(stream)

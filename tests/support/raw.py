@@ -164,6 +164,15 @@ OLLAMA = Wire(
     errors=_BY_STATUS | {"error-event": "_OTHER"},
     event=re.compile(rb'"done":'),
 )
+GENERATE = replace(
+    OLLAMA,
+    name="generate",
+    path="/generate",
+    # It streams unless it is told not to.
+    body={"model": MODEL, "prompt": _QUESTION},
+    operation="text_completion",
+    finishes={"token-limit": ("length",)},
+)
 CONVERSE = Wire(
     name="converse",
     path=f"/{MODEL}/converse-stream",
@@ -183,3 +192,17 @@ CONVERSE = Wire(
     },
     event=re.compile(rb":event-type"),
 )
+INVOKE = replace(
+    CONVERSE,
+    name="invoke",
+    path=f"/{MODEL}/invoke-with-response-stream",
+    body={"anthropic_version": "bedrock-2023-05-31", "max_tokens": 64, "messages": _MESSAGES},
+)
+WIRES = (
+    CHAT, COMPLETIONS, RESPONSES, ANTHROPIC, CONTENT, CONTENT_ARRAY, COHERE, OLLAMA, GENERATE, CONVERSE, INVOKE,
+)  # fmt: skip
+"""Every wire format."""
+OTHERS = WIRES[3:]
+"""Those of other vendors than OpenAI."""
+IN_PIECES = (CONTENT_ARRAY, CONVERSE, INVOKE)
+"""Those whose events are no lines."""

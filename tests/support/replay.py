@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Literal
 
-End = Literal["last-chunk", "reset", "close"]
+End = Literal["last-chunk", "reset", "close", "nonsense", "silence"]
 
 
 def cut(body: bytes, size: int) -> list[bytes]:
@@ -25,7 +25,7 @@ class Replay:
 
     Args:
         pieces: the body.
-        end: what comes after them.
+        end: what comes after them: `nonsense` is no chunk, `silence` lasts until the client goes.
         headers: further response headers.
         content_type: what it says that the body is.
     """
@@ -40,7 +40,8 @@ class Replay:
     ) -> None:
         head = ["HTTP/1.1 200 OK", f"content-type: {content_type}", "transfer-encoding: chunked", *headers, "", ""]
         framed = [b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces]
-        self._data = "\r\n".join(head).encode() + b"".join(framed) + (b"0\r\n\r\n" if end == "last-chunk" else b"")
+        last = {"last-chunk": b"0\r\n\r\n", "nonsense": b"zz\r\nno chunk\r\n"}.get(end, b"")
+        self._data = "\r\n".join(head).encode() + b"".join(framed) + last
         self._end = end
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._thread = threading.Thread(target=self._serve, daemon=True)
@@ -77,8 +78,9 @@ class Replay:
             connection.sendall(self._data)
             if self._end == "reset":
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            elif self._end == "last-chunk":
-                connection.shutdown(socket.SHUT_WR)
+            elif self._end != "close":
+                if self._end == "last-chunk":
+                    connection.shutdown(socket.SHUT_WR)
                 while connection.recv(65536):
                     pass
         except OSError:

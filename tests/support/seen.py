@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import ssl
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -60,6 +61,10 @@ def plain(value: Any) -> Any:
         return type_name(value), value.model_dump(warnings="none")
     if value is None or isinstance(value, str | bytes | int | float):
         return value
+    if type(value) is dict:
+        return {name: plain(each) for name, each in value.items()}
+    if type(value) in {list, tuple}:
+        return [plain(each) for each in value]
     return type_name(value)
 
 
@@ -75,7 +80,11 @@ def fault(exc: BaseException) -> tuple[Any, ...]:
     while cause is not None:
         causes.append(type_name(cause))
         cause = cause.__cause__
-    shown = [steady(repr(getattr(exc, name, None))) for name in ("code", "type", "status_code", "body", "request_id")]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # aiohttp's `code` has another name now
+        shown = [
+            steady(repr(getattr(exc, name, None))) for name in ("code", "type", "status_code", "body", "request_id")
+        ]
     return type_name(exc), steady(str(exc)), tuple(causes), *shown
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from streamspan.demo import anthropic_messages
 from streamspan.demo.aws_frames import as_text, event_frame, exception_frame
@@ -91,7 +91,13 @@ def invoke(ask: Ask) -> Reply:
 
 def failure(status: int) -> Json:
     """Return the body of an HTTP error."""
-    return {"message": f"The request failed with {status}.", "code": _CODES.get(status, "InternalServerException")}
+    return {"message": f"The request failed with {status}."}
+
+
+def failure_headers(status: int) -> dict[str, str]:
+    """Return the header that says what an HTTP error is: a code, and where AWS documents it."""
+    code = _CODES.get(status, "InternalServerException")
+    return {"x-amzn-errortype": f"{code}:http://internal.amazon.com/coral/com.amazon.bedrock/"}
 
 
 _CODES = {
@@ -104,11 +110,20 @@ _CODES = {
 }
 
 
-_MODEL = "/model/(?P<model>[^/]+)"
+def _route(path: str, reply: Callable[[Ask], Reply], *, streams: bool) -> Route:
+    return Route(
+        "POST",
+        re.compile(f"/model/(?P<model>[^/]+)/{path}"),
+        reply,
+        failure,
+        "x-amzn-requestid",
+        streams=streams,
+        failure_headers=failure_headers,
+    )
+
+
 ROUTES: tuple[Route, ...] = (
-    Route("POST", re.compile(f"{_MODEL}/converse-stream"), converse, failure, "x-amzn-requestid", streams=True),
-    Route("POST", re.compile(f"{_MODEL}/converse"), converse, failure, "x-amzn-requestid", streams=False),
-    Route(
-        "POST", re.compile(f"{_MODEL}/invoke-with-response-stream"), invoke, failure, "x-amzn-requestid", streams=True
-    ),
+    _route("converse-stream", converse, streams=True),
+    _route("converse", converse, streams=False),
+    _route("invoke-with-response-stream", invoke, streams=True),
 )

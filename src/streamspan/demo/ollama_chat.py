@@ -70,8 +70,13 @@ def _joined(messages: list[Json]) -> Json:
 def generate(ask: Ask) -> Reply:
     """Answer a generate request."""
     prompt = Prompt.of(ask)
-    reply = _reply(prompt, [{"response": word} for word in prompt.words()], {"response": ""})
-    whole = json.loads(to_json(reply.whole)) | {"response": prompt.answer}
+    said: list[Json] = [{"response": word} for word in prompt.words()]
+    thoughts: Json = {}
+    if prompt.variant == "reasoning":
+        said = [*({"response": "", "thinking": piece} for piece in pieces(THOUGHT, prompt.chunks)), *said]
+        thoughts = {"thinking": THOUGHT}
+    reply = _reply(prompt, said, {"response": ""})
+    whole = json.loads(to_json(reply.whole)) | {"response": prompt.answer} | thoughts
     return Reply(reply.events, whole, reply.faults, reply.content_type)
 
 
@@ -81,6 +86,6 @@ def failure(status: int) -> Json:
 
 
 ROUTES: tuple[Route, ...] = (
-    Route("POST", re.compile("/api/chat"), chat, failure),
-    Route("POST", re.compile("/api/generate"), generate, failure),
+    Route("POST", re.compile("/api/chat"), chat, failure, streams_unasked=True),
+    Route("POST", re.compile("/api/generate"), generate, failure, streams_unasked=True),
 )

@@ -35,7 +35,7 @@ from streamspan.demo.dialogues import Talk
 from streamspan.demo.exchanges import Exchange, Ledger
 from streamspan.demo.player import Player
 from streamspan.demo.scenarios import UnknownScenarioError
-from streamspan.demo.streams import Ask, Json, NoRouteError, Reply, Route, match, to_json, wants_stream
+from streamspan.demo.streams import Ask, Json, NoRouteError, Reply, Route, match, to_json
 from streamspan.demo.websocket import is_upgrade
 
 if TYPE_CHECKING:
@@ -255,10 +255,11 @@ class _Host:
         if scenario.is_silent:
             await player.silence(scenario)
         elif scenario.is_refusal:
+            player = replace(player, headers={**player.headers, **route.failure_headers(scenario.status)})
             await player.refuse(scenario.status, route.failure(scenario.status))
         else:
             reply = _reply(route, Ask(to_json(parameters), scenario.variant, scenario.chunks, groups))
-            if not (wants_stream(parameters) if route.streams is None else route.streams):
+            if not route.wants_stream(parameters):
                 scenario, reply = scenario.as_whole(), reply.as_whole()
             await player.play(scenario, reply)
 

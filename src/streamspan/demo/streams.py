@@ -87,6 +87,11 @@ class Reply:
         return self.faults.get(name) or self.faults["error"]
 
 
+def no_headers(_status: int) -> Mapping[str, str]:
+    """Return nothing that goes with an HTTP error."""
+    return {}
+
+
 class Route(NamedTuple):
     """Where a kind of answer is served.
 
@@ -97,6 +102,8 @@ class Route(NamedTuple):
         failure: the JSON body that goes with an HTTP error status.
         request_id_header: the header that carries the vendor's id of a request.
         streams: whether the answer is a stream; None where the request's `stream` says so and not the path.
+        streams_unasked: the answer is a stream where the request's `stream` says nothing.
+        failure_headers: the headers that go with an HTTP error status.
     """
 
     method: str
@@ -105,6 +112,12 @@ class Route(NamedTuple):
     failure: Callable[[int], object]
     request_id_header: str = "x-request-id"
     streams: bool | None = None
+    streams_unasked: bool = False
+    failure_headers: Callable[[int], Mapping[str, str]] = no_headers
+
+    def wants_stream(self, parameters: Mapping[str, Any]) -> bool:
+        """Tell whether a request for this route, given its body and query, asks for a stream."""
+        return wants_stream(parameters, unasked=self.streams_unasked) if self.streams is None else self.streams
 
 
 class NoRouteError(LookupError):
@@ -133,9 +146,9 @@ def to_json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def wants_stream(parameters: Mapping[str, Any]) -> bool:
+def wants_stream(parameters: Mapping[str, Any], *, unasked: bool = False) -> bool:
     """Tell whether a body or query asks for a stream; forms and queries say it in text."""
-    return parameters.get("stream") in (True, "true")
+    return parameters.get("stream", unasked) in (True, "true")
 
 
 def _lf(event: Event) -> str:

@@ -52,6 +52,7 @@ class Endpoint:
             is missing.
         methods: HTTP methods, upper case.
         streams: whether the answer is a stream; None where the body's `stream` says so and not the path.
+        streams_unasked: the answer is a stream where the body's `stream` says nothing.
         wants_event: `read` gets `{"event": name, "data": payload}` from the wire, because the payload alone does not
             say what it is.
         silent_events: names of events on the wire that are no chunk: signs of life that SDKs keep to themselves.
@@ -77,6 +78,7 @@ class Endpoint:
     done_event: str = ""
     methods: tuple[str, ...] = ("POST",)
     streams: bool | None = None
+    streams_unasked: bool = False
     wants_event: bool = False
     silent_events: frozenset[str] = frozenset()
     text_of: Callable[[Any], str | None] | None = None
@@ -95,6 +97,8 @@ class Provider:
         hosts: host (a leading `*.` for any subdomain) to provider name.
         unreliable: provider names of `hosts` (or of `STREAMSPAN_HOSTS`) whose streams may end without a marker.
         request_id_headers: response headers that carry the provider's request id, best first.
+        error_type_headers: response headers that carry the provider's word for a refusal, best first; they go before
+            what its body says.
     """
 
     name: str
@@ -102,3 +106,4 @@ class Provider:
     hosts: Mapping[str, str] = field(default_factory=dict[str, str])
     unreliable: frozenset[str] = frozenset()
     request_id_headers: tuple[str, ...] = ("x-request-id",)
+    error_type_headers: tuple[str, ...] = ()

@@ -20,6 +20,9 @@ def read_event(event: Any) -> Delta:
             return read(fields(member))
         if name.endswith("Exception"):
             return Delta(error=ProviderError(name, text(fields(member).get("message"))))
+        if name == "error":  # a failure of the service's own: no event, and no exception that it declares
+            said = fields(member)
+            return Delta(error=ProviderError(text(said.get("code")) or "_OTHER", text(said.get("message"))))
     return Delta()
 
 

@@ -8,16 +8,20 @@ from typing import Any, cast
 from streamspan._records import AttributeValue
 from streamspan.providers._shapes import items
 
+# Not unions in the calls: those would be made anew each time.
+_SCALARS = (str, bool, int, float)
+_NUMBERS = (int, float)
+
 
 def known(attributes: Mapping[str, Any]) -> dict[str, AttributeValue]:
     """Keep the attributes that have a value an attribute can have."""
-    return {name: value for name, value in attributes.items() if _is_attribute(value)}
+    return {name: value for name, value in attributes.items() if value is not None and _is_attribute(value)}
 
 
 def _is_attribute(value: Any) -> bool:
     if isinstance(value, list):
         return all(isinstance(item, str) for item in cast("list[object]", value))
-    return isinstance(value, str | bool | int | float)
+    return isinstance(value, _SCALARS)
 
 
 def ints(body: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, AttributeValue]:
@@ -30,7 +34,7 @@ def doubles(body: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Attr
     return {
         attribute: float(value)
         for attribute, key in names.items()
-        if isinstance(value := body.get(key), int | float) and not isinstance(value, bool)
+        if isinstance(value := body.get(key), _NUMBERS) and not isinstance(value, bool)
     }
 
 

@@ -176,4 +176,5 @@ BEDROCK = Provider(
     endpoints=(CONVERSE_STREAM, CONVERSE, INVOKE_STREAM, INVOKE),
     hosts={"bedrock-runtime.*.amazonaws.com": "aws.bedrock", "bedrock-runtime.*.amazonaws.com.cn": "aws.bedrock"},
     request_id_headers=("x-amzn-requestid",),
+    error_type_headers=("x-amzn-errortype",),
 )

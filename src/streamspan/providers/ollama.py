@@ -87,6 +87,7 @@ OLLAMA = Provider(
             attributes=request_attributes,
             content=chat_content,
             choices=_choices,
+            streams_unasked=True,
         ),
         Endpoint(
             name="generate",
@@ -97,6 +98,7 @@ OLLAMA = Provider(
             attributes=request_attributes,
             content=completion_content,
             choices=_choices,
+            streams_unasked=True,
         ),
     ),
     hosts={"ollama.com": "ollama"},

@@ -25,6 +25,8 @@ VENDORS = {
     "huggingface": "huggingface_hub.inference",
     "bedrock": "boto3",
     "langchain": "langchain_openai",
+    "langchain_anthropic": "langchain_anthropic",
+    "langchain_google": "langchain_google_genai",
     "raw_httpx": "httpx",
     "raw_requests": "requests",
     "raw_aiohttp": "aiohttp",

@@ -23,6 +23,7 @@ from support.caller import Caller
 from support.clocked import Clocked, Piece
 from support.seen import TLS
 from support.shapes import Reading, Shape
+from support.special import Special
 from support.surface import TIMEOUTS, Surface, entered_of, same
 from support.truth import of_messages
 
@@ -364,5 +365,32 @@ CLOCKED = (
         ),
         client=_clocked_client,
         http=http,
+    ),
+)
+
+
+def _on(http_client: Any, url: str, is_async: bool) -> Any:
+    kind: Any = anthropic.AsyncAnthropic if is_async else anthropic.Anthropic
+    return kind(base_url=url, api_key="key", http_client=http_client)
+
+
+def _frame_of(payload: str) -> bytes:
+    return f"event: {json.loads(payload)['type']}\ndata: {payload}\n\n".encode()
+
+
+SPECIAL = (
+    Special(
+        surface=MESSAGES,
+        held=(MESSAGES, RAW, HELPER),
+        faulty=(MESSAGES, LINES),
+        refused="anthropic.APIConnectionError",
+        frame=_frame_of,
+        markers=1,
+        lost="error",
+        on=_on,
+        http=http,
+        unconnected="anthropic.APITimeoutError",
+        resends_unconnected=True,
+        unpooled="anthropic.APITimeoutError",
     ),
 )

@@ -11,6 +11,7 @@ import boto3
 import botocore.config
 
 from support.caller import Caller
+from support.special import Special
 from support.surface import Surface, entered_of
 
 MODEL = "us.anthropic.demo-v1:0"
@@ -91,3 +92,15 @@ CONVERSE = Surface(
 )
 INVOKE = replace(CONVERSE, name="invoke-model", start=_invoke, traits=CONVERSE.traits - {"full"})
 SURFACES = (CONVERSE, INVOKE)
+
+
+SPECIAL = (
+    Special(
+        surface=CONVERSE,
+        held=(CONVERSE,),
+        faulty=(CONVERSE,),
+        refused="botocore.exceptions.EndpointConnectionError",
+        frame=None,  # binary frames
+        colours=(False,),
+    ),
+)

@@ -11,6 +11,7 @@ import httpx
 
 from support.caller import Caller
 from support.seen import TLS
+from support.special import Special
 from support.surface import TIMEOUTS, Surface
 
 with warnings.catch_warnings():  # older versions use what pydantic has deprecated
@@ -73,3 +74,25 @@ CHAT = Surface(
     traits=frozenset({"items", "server", "lazy", "generator", "full", "interactions", "hands-out-garbage"}),
 )
 SURFACES = (CHAT,)
+
+
+class _ClientOn(_Client):
+    """The same on an HTTP client that somebody else has made."""
+
+    def __init__(self, http_client: Any, url: str, is_async: bool) -> None:
+        self._http = http_client
+        kind: Any = cohere.AsyncClientV2 if is_async else cohere.ClientV2
+        self.sdk = kind(api_key="key", base_url=url, httpx_client=http_client)
+
+
+SPECIAL = (
+    Special(
+        surface=CHAT,
+        held=(CHAT,),
+        faulty=(CHAT,),
+        refused="httpx.ConnectError",
+        on=_ClientOn,
+        http=httpx,
+        unconnected="httpx.ConnectTimeout",
+    ),
+)

@@ -24,6 +24,7 @@ from support.caller import Caller
 from support.clocked import Clocked, Piece
 from support.seen import TLS
 from support.shapes import Reading, Shape
+from support.special import Special
 from support.surface import Surface
 from support.truth import of_content, of_interaction
 
@@ -328,5 +329,24 @@ CLOCKED = (
         ),
         client=_clocked_client,
         http=http,
+    ),
+)
+
+
+def _client_on(http_client: Any, url: str, is_async: bool) -> Any:
+    mine: Any = {"httpx_async_client" if is_async else "httpx_client": http_client}
+    options = types.HttpOptions(base_url=f"{url}/", **mine)
+    return _Sdk(Client(api_key="key", http_options=options), http_client, is_async=is_async)
+
+
+SPECIAL = (
+    Special(
+        surface=CONTENT,
+        held=(CONTENT, INTERACTION),
+        faulty=(CONTENT,),
+        refused=f"{http.__name__}.ConnectError",
+        on=_client_on,
+        http=http,
+        unconnected=f"{http.__name__}.ConnectTimeout",
     ),
 )

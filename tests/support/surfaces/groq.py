@@ -10,6 +10,7 @@ import httpx
 
 from support.caller import Caller
 from support.seen import TLS
+from support.special import Special
 from support.surface import TIMEOUTS, Surface
 
 MODEL = "llama-demo"
@@ -64,3 +65,24 @@ RAW = replace(
     traits=CHAT.traits - {"create", "full"},
 )
 SURFACES = (CHAT, RAW)
+
+
+def _on(http_client: Any, url: str, is_async: bool) -> Any:
+    return (groq.AsyncGroq if is_async else groq.Groq)(base_url=url, api_key="key", http_client=http_client)
+
+
+SPECIAL = (
+    Special(
+        surface=CHAT,
+        held=(CHAT, RAW),
+        faulty=(CHAT,),
+        refused="groq.APIConnectionError",
+        markers=1,
+        lost="completed",
+        on=_on,
+        http=httpx,
+        unconnected="groq.APITimeoutError",
+        resends_unconnected=True,
+        unpooled="groq.APITimeoutError",
+    ),
+)

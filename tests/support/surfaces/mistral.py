@@ -10,6 +10,7 @@ from typing import Any
 
 from support.caller import Caller
 from support.seen import TLS
+from support.special import Special
 from support.surface import Surface, stream_of
 
 MODEL = "mistral-demo"
@@ -111,3 +112,28 @@ AGENTS = replace(
 )
 FIM = replace(CHAT, name="fim", start=_fim, operation="text_completion", traits=CHAT.traits - {"full"})
 SURFACES = (CHAT, FIM, AGENTS)
+
+
+class _ClientOn(_Client):
+    """The same on an HTTP client that somebody else has made."""
+
+    def __init__(self, http_client: Any, url: str, is_async: bool) -> None:
+        self.is_async = is_async
+        self._http = http_client
+        own = {"async_client" if is_async else "client": http_client}
+        self.sdk = mistralai.Mistral(api_key="key", server_url=url, **own)
+
+
+SPECIAL = (
+    Special(
+        surface=CHAT,
+        held=(CHAT,),
+        faulty=(CHAT,),
+        refused=f"{_NAME}.ConnectError",
+        markers=1,
+        lost="completed",
+        on=_ClientOn,
+        http=http,
+        unconnected=f"{_NAME}.ConnectTimeout",
+    ),
+)

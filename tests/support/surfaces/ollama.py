@@ -11,6 +11,7 @@ import ollama
 
 from support.caller import Caller
 from support.seen import TLS
+from support.special import Special
 from support.surface import TIMEOUTS, Surface
 
 MODEL = "llama-demo"
@@ -62,3 +63,19 @@ GENERATE = replace(
     traits=CHAT.traits - {"full"},
 )
 SURFACES = (CHAT, GENERATE)
+
+
+def _line(payload: str) -> bytes:
+    return f"{payload.strip()}\n".encode()
+
+
+SPECIAL = (
+    Special(
+        surface=CHAT,
+        held=(CHAT,),
+        faulty=(CHAT,),
+        refused="httpx.ConnectError",
+        frame=_line,
+        content_type="application/x-ndjson",
+    ),
+)

@@ -20,6 +20,7 @@ from support.clocked import Clocked, Piece
 from support.openai_sdk import ERRORS, ERRORS_RAW, VERSION, has_argument, http
 from support.seen import TLS
 from support.shapes import Reading, Shape
+from support.special import Special
 from support.surface import TIMEOUTS, Surface, entered_of, same
 from support.truth import of_chat, of_responses, of_run
 
@@ -416,5 +417,27 @@ CLOCKED = (
         ),
         client=_clocked_client,
         http=http,
+    ),
+)
+
+
+def _on(http_client: Any, url: str, is_async: bool) -> Any:
+    return (openai.AsyncOpenAI if is_async else openai.OpenAI)(base_url=url, api_key="key", http_client=http_client)
+
+
+SPECIAL = (
+    Special(
+        surface=CHAT,
+        held=(CHAT, RAW, HELPER, RESPONSES),
+        faulty=(CHAT, LINES),
+        base="/v1",
+        refused="openai.APIConnectionError",
+        markers=1,
+        lost="completed",
+        on=_on,
+        http=http,
+        unconnected="openai.APITimeoutError",
+        resends_unconnected=True,
+        unpooled="openai.APITimeoutError",
     ),
 )

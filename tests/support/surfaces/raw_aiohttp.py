@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 
 from support.caller import Caller
-from support.raw import CHAT, COMPLETIONS, CONTENT, OLLAMA, RESPONSES, Wire
+from support.raw import ANTHROPIC, CHAT, COMPLETIONS, IN_PIECES, OTHERS, RESPONSES, Wire
 from support.seen import headers
 from support.surface import Surface, entered_of, same
 
@@ -82,11 +82,29 @@ def _surface(
     return Surface(**made | more)
 
 
+class _Chunks:
+    """The chunks of a body; of which of them aiohttp knows that they are whole is a matter of time."""
+
+    def __init__(self, response: Any) -> None:
+        self._chunks = response.content.iter_chunks()
+
+    def __aiter__(self) -> _Chunks:
+        return self
+
+    async def __anext__(self) -> bytes:
+        data = b""
+        while not data:
+            data, _ = await self._chunks.__anext__()
+        return data
+
+
+# A line is all that aiohttp reads, and the empty one that ends an event of Anthropic's ends a ping too.
+_BY_CHUNKS = (*IN_PIECES, ANTHROPIC)
 _LINES: dict[str, Any] = {"view": lambda response: response.content.__aiter__()}
 
 SURFACES: tuple[Surface, ...] = (
     _surface(CHAT, "lines", traits=frozenset({"full"}), weight=CHAT.ends_event, **_LINES),
-    # `iter_any`, `iter_chunked` and `iter_chunks` are not here: what they join is a matter of time.
+    # `iter_any` and `iter_chunked` are not here: what they join is a matter of time.
     _surface(
         CHAT,
         "awaited",
@@ -97,6 +115,6 @@ SURFACES: tuple[Surface, ...] = (
     ),
     _surface(COMPLETIONS, "lines", weight=COMPLETIONS.ends_event, **_LINES),
     _surface(RESPONSES, "lines", traits=frozenset({"full"}), weight=RESPONSES.ends_event, **_LINES),
-    _surface(CONTENT, "lines", weight=CONTENT.ends_event, **_LINES),
-    _surface(OLLAMA, "lines", weight=OLLAMA.ends_event, **_LINES),
+    *(_surface(wire, "lines", weight=wire.ends_event, **_LINES) for wire in OTHERS if wire not in _BY_CHUNKS),
+    *(_surface(wire, "chunks", weight=wire.events_in, view=_Chunks) for wire in _BY_CHUNKS),
 )

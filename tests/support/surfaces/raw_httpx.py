@@ -12,18 +12,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from support.caller import Caller
-from support.raw import (
-    ANTHROPIC,
-    CHAT,
-    COHERE,
-    COMPLETIONS,
-    CONTENT,
-    CONTENT_ARRAY,
-    CONVERSE,
-    OLLAMA,
-    RESPONSES,
-    Wire,
-)
+from support.raw import CHAT, COMPLETIONS, CONTENT_ARRAY, CONVERSE, IN_PIECES, OLLAMA, OTHERS, RESPONSES, Wire
 from support.seen import TLS, steady
 from support.surface import TIMEOUTS, Surface, entered_of, progress_of, same
 
@@ -105,10 +94,9 @@ def _is_event(event: Any) -> int:
     return int(event.data != "[DONE]")
 
 
-# The other vendors' formats once: what the two libraries do differently, OpenAI's show.
-_OTHERS_BY = "httpx" if find_spec("httpx2") is None else "httpx2"
-_OTHER_EVENTS = (ANTHROPIC, CONTENT, COHERE)
-_IN_PIECES = (CONTENT_ARRAY, CONVERSE)  # whose events are no lines
+# One format of each framing in full, once: what the two libraries do differently, OpenAI's show.
+_FRAMINGS = (OLLAMA, CONTENT_ARRAY, CONVERSE)
+_FRAMINGS_BY = "httpx" if find_spec("httpx2") is None else "httpx2"
 
 
 def _surfaces(library: Any) -> list[Surface]:
@@ -166,12 +154,12 @@ def _surfaces(library: Any) -> list[Surface]:
             CHAT, "in-memory", traits=frozenset({"wire", "mock"}), make=_mock_client, weight=CHAT.ends_event, **lines
         ),
     ]
-    if name == _OTHERS_BY:
-        found += [surface(wire, "lines", traits=with_, weight=wire.ends_event, **lines) for wire in _OTHER_EVENTS]
-        found.append(surface(OLLAMA, "lines", traits=full, weight=OLLAMA.ends_event, **lines))
-        found += [
-            surface(wire, "raw", traits=full, weight=wire.events_in, view=_reader("iter_raw")) for wire in _IN_PIECES
-        ]
+    for wire in OTHERS:
+        traits = full if name == _FRAMINGS_BY and wire in _FRAMINGS else with_
+        if wire in IN_PIECES:
+            found.append(surface(wire, "raw", traits=traits, weight=wire.events_in, view=_reader("iter_raw")))
+        else:
+            found.append(surface(wire, "lines", traits=traits, weight=wire.ends_event, **lines))
     events: dict[str, Any] = {
         "weight": _is_event,
         "response": lambda source: source.response,

@@ -12,7 +12,7 @@ from typing import Any
 import requests
 
 from support.caller import Caller
-from support.raw import ANTHROPIC, CHAT, COMPLETIONS, CONVERSE, RESPONSES, Wire
+from support.raw import CHAT, COMPLETIONS, IN_PIECES, OTHERS, RESPONSES, Wire
 from support.seen import headers, steady
 from support.surface import Surface, entered_of, same
 
@@ -100,11 +100,12 @@ def _surface(
 
 
 _LINES: dict[str, Any] = {"view": lambda response: response.iter_lines()}
+_CONTENT: dict[str, Any] = {"view": lambda response: response.iter_content(chunk_size=None)}
 _RAW = {"lost-connection": "urllib3.exceptions.ProtocolError", "broken-read": "urllib3.exceptions.ProtocolError"}
 
 SURFACES: tuple[Surface, ...] = (
     _surface(CHAT, "lines", traits=frozenset({"full"}), weight=CHAT.ends_event, **_LINES),
-    _surface(CHAT, "content", weight=CHAT.events_in, view=lambda response: response.iter_content(chunk_size=None)),
+    _surface(CHAT, "content", weight=CHAT.events_in, **_CONTENT),
     _surface(
         CHAT,
         "pieces",
@@ -114,7 +115,7 @@ SURFACES: tuple[Surface, ...] = (
     ),
     _surface(COMPLETIONS, "lines", weight=COMPLETIONS.ends_event, **_LINES),
     _surface(RESPONSES, "lines", traits=frozenset({"full"}), weight=RESPONSES.ends_event, **_LINES),
-    _surface(ANTHROPIC, "lines", weight=ANTHROPIC.ends_event, **_LINES),
-    _surface(CONVERSE, "content", weight=CONVERSE.events_in, view=lambda response: response.iter_content(None)),
+    *(_surface(wire, "lines", weight=wire.ends_event, **_LINES) for wire in OTHERS if wire not in IN_PIECES),
+    *(_surface(wire, "content", weight=wire.events_in, **_CONTENT) for wire in IN_PIECES),
     *([_surface(CHAT, "sseclient", weight=_is_event, view=_events)] if find_spec("sseclient") is not None else []),
 )
