@@ -18,11 +18,12 @@ import signal
 import sys
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Callable
 from functools import partial
 from types import FrameType
-from typing import Protocol
+from typing import Any, Protocol
 
 from streamspan._endings import Signal
 from streamspan._guard import Guard
@@ -71,6 +72,8 @@ class Lifecycle:
         self._guard = guard
         self._flush = flush
         self._open: dict[int, Watched] = {}
+        self._witnesses: dict[int, weakref.ref[Any]] = {}
+        self._let_go: dict[int, Watched] = {}
         self._later: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
         self._busy: deque[None] = deque()
         os.register_at_fork(after_in_child=self._after_fork_in_child)
@@ -105,11 +108,34 @@ class Lifecycle:
 
     def closed(self, session: Watched) -> None:
         """Forget a session that has ended."""
-        self._open.pop(id(session), None)
+        for known in (self._open, self._witnesses, self._let_go):
+            known.pop(id(session), None)
+
+    def leave_to(self, witness: object, session: Watched) -> None:
+        """Let somebody else say why a session's stream is let go of, as long as the witness lives.
+
+        A framework that is unwound drops the stream first, and says a moment later what unwound it.
+        """
+        key = id(session)
+        self._witnesses[key] = weakref.ref(witness, lambda _: self._unwitnessed(key))
+
+    def witnessed(self, session: Watched) -> None:
+        """Wait no longer for a witness."""
+        self._unwitnessed(id(session))
+
+    def _unwitnessed(self, key: int) -> None:
+        self._witnesses.pop(key, None)
+        session = self._let_go.pop(key, None)
+        if session is not None:
+            self.dropped(session)
 
     def dropped(self, session: Watched) -> None:
         """Take a session whose stream was garbage-collected; safe in a finalizer."""
-        if not session.is_ended and not sys.is_finalizing():
+        if session.is_ended or sys.is_finalizing():
+            return
+        self._let_go[id(session)] = session  # before the look: the witness may die in another thread
+        if id(session) not in self._witnesses:
+            self._let_go.pop(id(session), None)
             self._do_later(partial(session.stopped, Signal.DROPPED))
 
     def drain(self, seconds: float = 1.0) -> None:
@@ -141,6 +167,8 @@ class Lifecycle:
     def _end_open(self) -> None:
         if self._open:
             gc.collect()  # a stream in a reference cycle is dropped, not open
+        for key in list(self._let_go):
+            self._unwitnessed(key)
         self.drain()
         for session in list(self._open.values()):  # a connection stands before its turns
             self._guard.call(session.stopped, Signal.EXIT)
@@ -166,7 +194,7 @@ class Lifecycle:
 
     def _after_fork_in_child(self) -> None:
         inherited = list(self._open.values())
-        self._open = {}
+        self._open, self._witnesses, self._let_go = {}, {}, {}
         self._later = queue.SimpleQueue()
         self._busy = deque()
         for session in inherited:

@@ -10,6 +10,7 @@ import weakref
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 from streamspan._records import Attributes
 from streamspan._session import Session
@@ -24,7 +25,7 @@ class Run:
         attributes: what the span of a session in it carries.
     """
 
-    __slots__ = ("attributes", "is_left", "is_recorded", "latest", "on_recorded", "outer")
+    __slots__ = ("attributes", "is_left", "is_recorded", "latest", "on_recorded", "outer", "witness")
 
     def __init__(self, attributes: Attributes) -> None:
         self.attributes = attributes
@@ -38,6 +39,8 @@ class Run:
         """The run around it."""
         self.latest: weakref.ref[Session] | None = None
         """The session that was opened last."""
+        self.witness: weakref.ref[Any] | None = None
+        """Lives as long as the framework may yet say how the run ended."""
 
     def session(self) -> Session | None:
         """Return the latest session that tells of this run, None if there is none that anybody reads."""
@@ -63,6 +66,15 @@ class Run:
     def inside(self) -> Generator[None, None, None]:
         """The code inside the block belongs to this run, whatever else was begun in this context meanwhile."""
         token = _current.set(self)
+        try:
+            yield
+        finally:
+            _current.reset(token)
+
+    @contextmanager
+    def outside(self) -> Generator[None, None, None]:
+        """The code inside the block is of no run: it only hears of this one."""
+        token = _current.set(None)
         try:
             yield
         finally:

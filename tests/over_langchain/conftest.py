@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import pytest
 
 from streamspan.demo import DemoProvider
+from support.langchain_models import OPENAI, VENDORS, Models
 from support.telemetry import Told
-
-if TYPE_CHECKING:
-    from support.langchain_models import Models
 
 
 @pytest.fixture
@@ -26,11 +23,16 @@ def told() -> Iterator[Told]:
 
 @pytest.fixture
 def models(server: DemoProvider) -> Iterator[Models]:
-    """Make models of a vendor."""
-    pytest.importorskip("langchain_openai")
-    from support.langchain_models import Models  # noqa: PLC0415 - only where its packages are
-
+    """Make models of OpenAI."""
+    pytest.importorskip(OPENAI.package)
     made = Models(server)
     yield made
-    for client in made.clients:
-        client.close()
+    made.close()
+
+
+@pytest.fixture(params=VENDORS, ids=lambda vendor: vendor.layer)
+def vendor(request: pytest.FixtureRequest, server: DemoProvider) -> Iterator[Models]:
+    """Make models of each vendor in turn."""
+    made = Models(server, request.param)
+    yield made
+    made.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
@@ -41,6 +42,18 @@ class Asking(BaseCallbackHandler):
                 list(client.chat.completions.create(model="other", messages=[], stream=True))
 
 
+def _call(way: str, config: Any) -> None:
+    model = GenericFakeChatModel(messages=iter(["a few words"]))
+    if way == "streaming ainvoke":
+        asyncio.run(model.ainvoke("?", stream=True, config=config))
+    elif way == "streaming invoke":
+        model.invoke("?", stream=True, config=config)
+    elif way == "stream":
+        list(model.stream("?", config=config))
+    else:
+        model.invoke("?", config=config)
+
+
 @pytest.mark.parametrize(
     ("way", "point"),
     [
@@ -48,14 +61,13 @@ class Asking(BaseCallbackHandler):
         ("stream", "on_llm_end"),
         ("invoke", "on_llm_end"),
         ("stream", "on_chat_model_start"),
+        ("streaming invoke", "on_llm_new_token"),
+        ("streaming ainvoke", "on_llm_new_token"),
     ],
 )
 def test_what_a_handler_asks_is_a_call_of_its_own(server: DemoProvider, told: Told, way: str, point: str) -> None:
     """Two sessions: the run's, with its id, and the handler's, without."""
-    model = GenericFakeChatModel(messages=iter(["a few words"]))
-    found = getattr(model, way)("?", config={"callbacks": [Asking(server, point)]})
-    if way == "stream":
-        list(found)
+    _call(way, {"callbacks": [Asking(server, point)]})
     runs = {
         dict(span.attributes or {})["streamspan.layer"]: "streamspan.langchain.run_id" in (span.attributes or {})
         for span in told.spans
