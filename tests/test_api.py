@@ -25,7 +25,9 @@ from opentelemetry.trace import NoOpTracer, Span
 import streamspan
 from streamspan import Config, ConfigError, _api, _otlp, _registry
 from streamspan._guard import FAULT_LIMIT
+from streamspan._patching import Patch
 from streamspan.demo import DemoProvider
+from streamspan.integrations import Integration
 from support.telemetry import Told
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -218,6 +220,7 @@ PROGRAM = """
     ask = dict(model="m", messages=[{"role": "user", "content": "hi"}], stream=True)
 
     async def main():
+        asyncio.get_running_loop().slow_callback_duration = 60  # on a busy machine -X dev would tell of one
         async with openai.AsyncOpenAI(base_url=sys.argv[1], api_key="k") as client:
             return len([chunk async for chunk in await client.chat.completions.create(**ask)])
 
@@ -479,3 +482,16 @@ def test_an_installed_sdk_that_is_too_old_is_warned_of(
         "openai 1.30.0 is older than 1.66, the oldest version that streamspan supports: your code is not affected, but "
         "streams may be missing or incomplete; upgrade openai, or leave it out with STREAMSPAN_EXCLUDE=openai"
     )
+
+
+@pytest.mark.parametrize("installed", ["1.0", None], ids=["too old", "supported"])
+def test_a_seam_that_an_old_version_lacks_is_no_further_news(
+    installed: str | None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One warning either way: of the version if that is too old, else of the seam."""
+    fake = Integration("fake", "fakelib", "2.0", lambda *_: [Patch("json", "no_such_name", lambda *_: None)])
+    monkeypatch.setattr(_registry, "selected", lambda *_: [fake])
+    monkeypatch.setattr(_registry, "is_too_old", lambda _: installed)
+    Told().instrument()
+    assert len(caplog.messages) == 1
+    assert ("is older than 2.0" if installed else "json has no no_such_name") in caplog.messages[0]

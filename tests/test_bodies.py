@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import gc
 import gzip
 import threading
@@ -122,6 +123,19 @@ both = pytest.mark.parametrize("make", [sync_stream, async_stream], ids=["sync",
 
 
 # --- placing the tap -----------------------------------------------------------------------------------------------------
+
+
+@both
+def test_a_copy_of_the_tap_is_one_of_what_it_is_in_front_of(feed: Feed, module: ModuleType, make: Make) -> None:
+    """It has no session to end when it is let go."""
+    stream = make(module, FIRST, LAST)
+    response = response_of(module, stream)
+    attach(opened(feed), response)
+    assert type(copy.copy(response.stream)) is type(stream)
+    gc.collect()
+    assert feed.note.endings == []
+    assert read_stream(response) == [FIRST, LAST]
+    assert feed.note.ending == ("completed", None, None)
 
 
 @both

@@ -452,7 +452,7 @@ def test_optional_codings_are_undone_where_their_package_is(encoding: str, packa
 @pytest.mark.parametrize("encoding", ["br", "zstd"])
 def test_optional_codings_are_unknown_without_their_package(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A package that is missing is no error."""
-    for package in ("brotli", "brotlicffi", "zstandard", "compression.zstd"):
+    for package in ("brotli", "brotlicffi", "zstandard", "compression.zstd", "backports.zstd"):
         monkeypatch.setitem(sys.modules, package, None)
     assert content_decoder(encoding) is None
 

@@ -13,7 +13,7 @@ from typing import get_args
 
 import pytest
 
-from streamspan import _records, _semconv
+from streamspan import _answer, _records, _semconv
 from streamspan._config import options
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -87,8 +87,8 @@ def provider_names() -> set[str]:
     usage = {
         f"{_semconv.USAGE_PREFIX}{suffix}" for suffix in re.findall(r'"([a-z_.]*(?:input|output)_tokens)":', source)
     }
-    # Anthropic counts its input without the cache; the session adds it up, so no attribute has this name.
-    parts = {f"{_semconv.USAGE_PREFIX}{part}" for part in ("uncached.input_tokens", "answer.output_tokens")}
+    # Parts that only some vendors count; the session adds them up, so no attribute has their names.
+    parts = {f"{_semconv.USAGE_PREFIX}{part}" for part in _answer._PARTS}
     return (literals | usage) - parts
 
 

@@ -12,8 +12,16 @@ import openai
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from streamspan._failures import describe, message, qualified_name, quotes_content, status_code
-from streamspan._records import Failure
+from streamspan._failures import (
+    describe,
+    header_word,
+    message,
+    provider_error,
+    qualified_name,
+    quotes_content,
+    status_code,
+)
+from streamspan._records import Failure, ProviderError
 
 HERE = __name__
 
@@ -138,3 +146,26 @@ def test_another_validation_error_says_what_it_says() -> None:
     namesake = type("ValidationError", (Exception,), {})("no such field")
     assert not quotes_content(namesake)
     assert message(namesake) == "no such field"
+
+
+@pytest.mark.parametrize(
+    ("said", "word"),
+    [
+        ("ThrottlingException", "ThrottlingException"),
+        ("ValidationException:http://internal.amazon.com/coral/com.amazon.coral.validate/", "ValidationException"),
+        ("com.amazonaws.bedrock#AccessDeniedException", "AccessDeniedException"),
+        ("", ""),
+    ],
+)
+def test_a_header_says_what_is_wrong(said: str, word: str) -> None:
+    """In the forms that botocore's `RestJSONParser` knows."""
+    headers = httpx.Headers({"X-Amzn-ErrorType": said})
+    assert header_word(headers, ("x-amzn-errortype",)) == word
+    assert header_word(headers, ()) == ""
+
+
+def test_what_a_header_said_goes_before_the_body() -> None:
+    """The body only adds its message, which AWS writes in two ways."""
+    assert provider_error({"code": "other", "message": "later"}, "Throttled") == ProviderError("Throttled", "later")
+    assert provider_error({"Message": "not you"}, "Forbidden") == ProviderError("Forbidden", "not you")
+    assert provider_error(None, "Throttled") == ProviderError("Throttled")

@@ -22,7 +22,7 @@ CORE = {
 PROVIDERS = {"providers"}
 FEEDING = {
     "_lifecycle", "_patching", "_cancellation", "_ownership", "_taps", "_wire", "_bodies", "_observers", "_sessions",
-    "_terms", "_turns", "_partings", "_connection", "_sockets", "_byte_feed", "_raw",
+    "_terms", "_turns", "_partings", "_letters", "_connection", "_sockets", "_byte_feed", "_raw",
 }  # fmt: skip
 INTEGRATIONS = {"integrations"}
 TELLING = {
@@ -80,13 +80,19 @@ MUTABLE_STATE = {
     "_otlp.delivery._current": "a ContextVar: the state is the context's",
     "_cancellation._timed_out": "facts about tasks of asyncio, which has no other place for them; gone with the task",
     "_bodies._tap_class": "a cache: the same answer for the same classes",
+    "_bodies._tap_for": "a cache: the same answer for the same class",
+    "_decoders._marker_line": "a cache of compiled patterns, one for each marker",
     "_ownership._undecided": "a ContextVar: the state is the context's",
     "integrations._aiohttp_body._tapped": "a cache: the same answer for the same class",
     "integrations._urllib3._tapped": "a cache: the same answer for the same class",
     "_sessions._pattern": "a cache of compiled patterns",
+    "_sessions.host_name": "a cache: the same answer for the same host",
+    "integrations._calls.target_of": "a cache: the same answer for the same URL",
+    "providers._gemini_requests._camel_case": "a cache of spellings, one for each name that is asked for",
     "_sessions.find_endpoint": "a cache: the same answer for the same path",
     "_sessions.model_in": "a cache: the same answer for the same path",
     "integrations.google_requests._asking": "a ContextVar: the state is the context's",
+    "integrations.websockets._is_claimed": "a ContextVar: the state is the context's",
     "integrations.huggingface_hub._asking": "a ContextVar: the state is the context's",
     "_version.version": "a cache of what is installed",
 }

@@ -91,6 +91,52 @@ def test_a_session_that_has_ended_cannot_be_dropped(feed: Feed) -> None:
     assert feed.lifecycle._later.empty()
 
 
+class Witness:
+    """Stands for a framework's object that lives as long as a run."""
+
+
+def _dropped_before(feed: Feed) -> tuple[Session, Witness]:
+    """Return a session that was dropped before its witness has spoken."""
+    call, witness = feed.call(), Witness()
+    feed.lifecycle.leave_to(witness, call.session)
+    feed.lifecycle.dropped(call.session)
+    feed.lifecycle.drain()
+    assert feed.recorder.notes[0].endings == []
+    return call.session, witness
+
+
+def test_a_witness_says_what_the_drop_was(feed: Feed) -> None:
+    """A stream that a framework lets go of because its caller has closed it was closed."""
+    session, _witness = _dropped_before(feed)
+    session.closed()
+    feed.lifecycle.drain()
+    assert reasons(feed) == [("cancelled", "closed")]
+    assert feed.lifecycle._witnesses == feed.lifecycle._let_go == {}
+
+
+def test_a_drop_that_no_witness_is_left_for_is_a_drop(feed: Feed) -> None:
+    """It is gone without a word."""
+    _, witness = _dropped_before(feed)
+    del witness
+    feed.lifecycle.drain()
+    assert reasons(feed) == [("cancelled", "dropped")]
+
+
+def test_a_witness_that_has_nothing_to_say_is_not_waited_for(feed: Feed) -> None:
+    """The drop counts at once."""
+    session, _witness = _dropped_before(feed)
+    feed.lifecycle.witnessed(session)
+    feed.lifecycle.drain()
+    assert reasons(feed) == [("cancelled", "dropped")]
+
+
+def test_at_exit_no_witness_is_waited_for(feed: Feed) -> None:
+    """What was dropped is not open."""
+    _, _witness = _dropped_before(feed)
+    feed.lifecycle._at_exit()
+    assert reasons(feed) == [("cancelled", "dropped")]
+
+
 def test_without_new_threads_the_drop_waits_for_the_exit_hook(feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
     """At interpreter shutdown no thread can be started any more."""
 

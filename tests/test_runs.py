@@ -65,3 +65,15 @@ def test_a_session_tells_of_all_runs_around_it() -> None:
     assert inner.session() is None
     inner.leave()
     outer.leave()
+
+
+def test_who_only_hears_of_a_run_is_of_none() -> None:
+    """Not of the one around it either, and afterwards all is as before."""
+    outer, inner = _run(), _run()
+    outer.enter()
+    inner.enter()
+    with inner.outside():
+        assert current_run() is None
+    assert current_run() is inner
+    inner.leave()
+    outer.leave()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,12 +31,12 @@ class Clock:
 
 @dataclass
 class Listener:
-    arrivals: list[int] = field(default_factory=list)
+    seen: list[int] = field(default_factory=list)
     endings: list[Session] = field(default_factory=list)
     forgotten_count: int = 0
 
-    def chunk(self, at_ns: int) -> None:
-        self.arrivals.append(at_ns)
+    def arrivals(self, at_ns: Sequence[int]) -> None:
+        self.seen.extend(at_ns)
 
     def ended(self, session: Session) -> None:
         self.endings.append(session)
@@ -244,7 +244,62 @@ def test_the_time_is_shared_out_whatever_the_ending(steps: list[tuple[int, int]]
     if signal not in {Signal.DROPPED, Signal.EXIT}:
         assert session.provider_ns + session.consumer_ns == session.ending.at_ns - session.started_at
     assert sum(record.count for record in session.chunk_records()) == len(steps) == session.chunk_count
-    assert len(listener.arrivals) == len(steps)
+    assert len(listener.seen) == len(steps)
+
+
+def test_arrivals_are_told_a_few_at_a_time_and_all_by_the_end(
+    session: Session, clock: Clock, listener: Listener
+) -> None:
+    """A fast stream tells of 16 chunks at once, and of the rest at its ending; each once, in order."""
+    play(session, clock, *[text("a")] * 40, wait=0.001)
+    session.pull(1)
+    assert len(listener.seen) == 32
+    session.exhausted()
+    assert len(listener.seen) == 40
+    assert listener.seen == sorted(set(listener.seen))
+
+
+def test_arrivals_of_a_slow_stream_are_not_held_back(session: Session, clock: Clock, listener: Listener) -> None:
+    """Nobody who reads metrics has to wait for 16 chunks that come one in a second."""
+    play(session, clock, *[text("a")] * 3, wait=1.0)
+    session.settle()
+    assert len(listener.seen) == 3
+
+
+_NS = st.integers(0, 10**10)
+
+
+@given(st.lists(st.tuples(_NS, _NS, _NS, st.booleans()), max_size=9), st.booleans())
+def test_code_of_the_callers_inside_a_read_is_the_callers_time(
+    steps: list[tuple[int, int, int, bool]], is_inside: bool
+) -> None:
+    """What it was run for had arrived before it; what comes after it arrives when it does. Also if it never returns."""
+    clock, listener = Clock(), Listener()
+    session = make(clock, listener)
+    session.returned()
+    arrivals, provider = [], 0
+    for before, lent, after, is_its_own in steps:
+        session.pull(1)
+        clock.now += before
+        chunk = text("a")
+        session.lent()
+        begun = clock.now
+        clock.now += lent
+        session.regained(chunk if is_its_own else text("kept by the SDK"))
+        clock.now += 0 if is_its_own else after
+        session.arrived(chunk)
+        provider += before + (0 if is_its_own else after)
+        arrivals.append(begun if is_its_own else clock.now)
+    session.pull(1)
+    clock.now += 11
+    if is_inside:
+        session.lent()
+        clock.now += 100
+    session.closed()
+    assert listener.seen == arrivals
+    assert session.provider_ns == provider + 11
+    assert session.ending is not None
+    assert session.provider_ns + session.consumer_ns == session.ending.at_ns - session.started_at
 
 
 def test_the_first_wait_is_no_wait_between_chunks(session: Session, clock: Clock) -> None:

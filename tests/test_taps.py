@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import gc
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, TypeAlias, cast
 
 import pytest
 
+from streamspan._observe import Observed, ObservedAsync
 from streamspan._ownership import Call
 from streamspan._records import Delta
 from streamspan._taps import AsyncItems, Items, tell, told_closed
+from streamspan.integrations.generators import _AsyncReading as AsyncLazyReading
+from streamspan.integrations.generators import _Reading as LazyReading
+from streamspan.integrations.google_requests import AsyncReading, Reading
 from support.feeding import DONE, AsyncSource, Feed, Note, source
+from support.shown import shown
 
 
 @pytest.fixture
@@ -135,6 +141,51 @@ def test_a_tap_that_was_never_finished_says_nothing_when_it_goes() -> None:
         _ = unfinished.anything
     del unfinished
     gc.collect()
+
+
+@pytest.mark.parametrize("tap_of", [Items, Observed, Reading, LazyReading], ids=lambda kind: kind.__qualname__)
+def test_a_tap_says_of_itself_what_the_iterator_would_say(feed: Feed, tap_of: Any) -> None:
+    """Also that it cannot be copied, as no generator can; and asking does not end the session."""
+    second: Any = feed.call if tap_of is Items else feed.call() if tap_of is Observed else None
+    assert shown(tap_of(source("a"), second)) == shown(source("a"))
+    plain, items = tap_of(iter(["a", "b"]), second), iter(["a", "b"])
+    assert plain.__class__ is items.__class__
+    assert list(copy.copy(plain)) == ["a", "b"] == list(copy.copy(items))
+
+
+@pytest.mark.parametrize(
+    "tap_of", [AsyncItems, ObservedAsync, AsyncReading, AsyncLazyReading], ids=lambda kind: kind.__qualname__
+)
+def test_an_asynchronous_tap_says_of_itself_what_the_iterator_would_say(feed: Feed, tap_of: Any) -> None:
+    """As the synchronous one."""
+
+    async def items() -> AsyncIterator[str]:
+        yield "a"
+
+    second: Any = feed.call if tap_of is AsyncItems else feed.call() if tap_of is ObservedAsync else None
+    assert shown(tap_of(items(), second)) == shown(items())
+
+
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+def test_whoever_tries_to_copy_a_tap_does_not_end_its_session(feed: Feed, is_async: bool) -> None:
+    """It is read on as if nobody had asked."""
+
+    async def items() -> AsyncIterator[str]:
+        yield "a"
+        yield "b"
+
+    async def read() -> list[str]:
+        stream: Any = AsyncItems(items(), feed.call) if is_async else Items(source("a", "b"), feed.call)
+        first = await stream.__anext__() if is_async else next(stream)
+        with pytest.raises(TypeError):
+            copy.copy(stream)
+        gc.collect()
+        assert feed.note.endings == []
+        return [first, *([item async for item in stream] if is_async else stream)]
+
+    assert asyncio.run(read()) == ["a", "b"]
+    assert feed.note.session is not None
+    assert feed.note.session.chunk_count == 2
 
 
 # --- how a stream ends -------------------------------------------------------------------------------------------------

@@ -26,6 +26,8 @@ _MOST_CHOICES = 128
 _PARTS = {
     "uncached.input_tokens": ("input_tokens", ("cache_read.input_tokens", "cache_write.input_tokens")),
     "answer.output_tokens": ("output_tokens", ("reasoning.output_tokens",)),
+    "prompt.input_tokens": ("input_tokens", ("tool_use.input_tokens",)),
+    "tool_use.input_tokens": ("input_tokens", ("prompt.input_tokens",)),
 }
 
 
@@ -98,7 +100,7 @@ class Answer:
         self._parts: dict[str, int] = {}
         self.is_answered = False
         """Every choice has its finish reason, whatever the wire format still owes."""
-        self._spent: dict[str, int] = {}  # usage of earlier requests of the same call
+        self._spent: dict[str, int] | None = None  # usage of earlier requests of the same call
         self._choices = 0  # a bit for each that was seen
         self._finish_reasons: dict[int, str] = {}
         self._tool_calls: dict[tuple[int, int | str], int] = {}
@@ -214,7 +216,8 @@ class Answer:
             if part in self.usage:
                 self._parts[part] = self.usage.pop(part)
             if part in self._parts:
-                self.usage[total] = self._parts[part] + sum(self.usage.get(name, 0) for name in others)
+                rest = sum(self.usage.get(name, self._parts.get(name, 0)) for name in others)
+                self.usage[total] = self._parts[part] + rest
 
     @property
     def tool_call_count(self) -> int:

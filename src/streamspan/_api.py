@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from opentelemetry import _logs, metrics, trace
@@ -130,22 +130,22 @@ def _instrument(arguments: Arguments) -> None:
         libraries=frozenset(integration.name for integration in integrations),
     )
     patches = {"asyncio": Patches(_cancellation.patches())} | {
-        integration.name: Patches(integration.patches(sessions, Guard(integration.name)))
-        for integration in integrations
+        integration.name: _patches(integration, sessions) for integration in integrations
     }
     _state.runtime = Runtime(arguments, settings, sessions, patches)
-    _apply(integrations, patches)
+    for each in patches.values():
+        each.apply()
     lifecycle.install()
 
 
-def _apply(integrations: Iterable[Integration], patches: Mapping[str, Patches]) -> None:
-    for integration in integrations:
-        _warn_if_too_old(integration)
-    for each in patches.values():
-        each.apply()
+def _patches(integration: Integration, sessions: Sessions) -> Patches:
+    made = integration.patches(sessions, Guard(integration.name))
+    if not _warn_if_too_old(integration):
+        return Patches(made)
+    return Patches(replace(patch, is_optional=True) for patch in made)  # that one is missing is no further news
 
 
-def _warn_if_too_old(integration: Integration) -> None:
+def _warn_if_too_old(integration: Integration) -> bool:
     installed = _registry.is_too_old(integration)
     if installed is not None:
         _logger.warning(
@@ -157,6 +157,7 @@ def _warn_if_too_old(integration: Integration) -> None:
             integration.distribution,
             integration.name,
         )
+    return installed is not None
 
 
 def _recorder(config: Config, arguments: Arguments) -> Recorder:
@@ -176,6 +177,7 @@ def uninstrument() -> None:
         runtime, _state.runtime = _state.runtime, None
         if runtime is None:
             return
+        runtime.sessions.is_over = True
         for patches in reversed(runtime.patches.values()):  # two may have patched the same place
             patches.undo()
         _lifecycle().uninstall()

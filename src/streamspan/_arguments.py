@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterable
+from functools import reduce
 from typing import Any, NamedTuple
 
 from opentelemetry import _logs, metrics, trace
@@ -48,6 +49,15 @@ def check(arguments: Arguments) -> None:
             raise ConfigError(f"instrument({name}={value!r}): allowed is {allowed} or None")
 
 
+# An SDK's client makes copies of itself for other options, all of them with the same HTTP client. Google's client is a
+# face of another one, whose HTTP clients it gives to a third (Interactions).
+_BELOW = ("_client", "_api_client", "_api_client._httpx_client", "_api_client._async_httpx_client")
+
+
+def _found(client: object, path: str) -> object:
+    return reduce(lambda value, name: getattr(value, name, None), path.split("."), client)
+
+
 def references(clients: Iterable[object] | None) -> tuple[weakref.ref[Any], ...] | None:
     """Return weak references to the client objects.
 
@@ -58,8 +68,7 @@ def references(clients: Iterable[object] | None) -> tuple[weakref.ref[Any], ...]
         return None
     try:
         given = tuple(clients)
-        # An SDK's client makes copies of itself for other options, all of them with the same HTTP client.
-        below = (getattr(client, "_client", None) for client in given)
+        below = (_found(client, path) for client in given for path in _BELOW)
         return tuple(weakref.ref(client) for client in (*given, *below) if client is not None)
     except TypeError:
         raise ConfigError(f"instrument(clients={clients!r}): allowed is a list of client objects or None") from None

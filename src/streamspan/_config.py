@@ -120,7 +120,7 @@ class Config:
         "STREAMSPAN_NATIVE_SPANS",
         one_of("replace", "keep"),
         "replace",
-        "What happens to an SDK's own tracing: ours replaces it, or it stays as the parent.",
+        "What happens to an SDK's own tracing: ours replaces it, or it stays.",
     )
     capture_content: CaptureMode = _option(  # noqa: RUF009
         "NO_CONTENT",

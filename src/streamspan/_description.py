@@ -111,8 +111,9 @@ class Describer:
             exception = self._guard.call(exception_attributes, ending, self._scrub)
             exception = exception or {names.EXCEPTION_TYPE: ending.error_type or "_OTHER"}
         on_span = exception if routes.exceptions_on_span else None
+        zero_unix_ns = session.unix_ns(0)
         for event in self._events(session, on_span, has_events=routes.events_on_span, room=_event_room(span)):
-            span.add_event(event.name, event.attributes, session.unix_ns(event.at_ns))
+            span.add_event(event.name, event.attributes, zero_unix_ns + event.at_ns)
         in_log = exception if routes.exceptions_in_log else None
         for event in self._events(session, in_log, has_events=routes.events_in_log, room=None):
             self._emit_event(event, session.unix_ns(event.at_ns), context)

@@ -59,9 +59,13 @@ class Call:
         "guard",
         "hides",
         "is_parsed",
+        "is_sending",
+        "is_spliced",
         "lifecycle",
+        "path",
         "provider",
         "session",
+        "tells_hops",
     )
 
     def __init__(
@@ -84,6 +88,14 @@ class Call:
         """The SDK parses the stream: the item tap reads it, and the byte tap only watches."""
         self.hides: Callable[[Any], bool] | None = None
         """Tells an item that only we asked for, and that the caller must not see."""
+        self.path: str | None = None
+        """The path of its request, as far as it was known when the call was made."""
+        self.tells_hops = False
+        """The SDK's own code may send further requests after an answer: each is a hop, noticed where it is sent."""
+        self.is_sending = False
+        """One of its requests is on its way, and those below are the same one (another HTTP library as a transport)."""
+        self.is_spliced = False
+        """The caller reads a body that the SDK's own code makes of the answers to several requests."""
         # An exception that was being handled when the call was made is not the caller's reason to close the stream.
         self._ambient = id(sys.exc_info()[1])
         task = current_task()
@@ -218,7 +230,8 @@ def call_of(response: Any) -> Call | None:
 
 def is_suppressed() -> bool:
     """Tell whether somebody asked that nothing be recorded here, as OpenTelemetry's exporters do."""
-    return any(otel_context.get_value(key) for key in _SUPPRESSED)
+    context = otel_context.get_current()
+    return bool(context) and any(map(context.get, _SUPPRESSED))
 
 
 sync_reader = get_ident

@@ -67,7 +67,8 @@ class Delta:
         finish_reason: the provider's word for why the choice ended; empty when it did not say.
         usage: token counts by the conventions' suffix (`input_tokens`, `output_tokens`, `cache_read.input_tokens`,
             `reasoning.output_tokens` …); cumulative, the last value of each counts. Who counts input without what came
-            from a cache or went into one says `uncached.input_tokens`, who counts output without reasoning says
+            from a cache or went into one says `uncached.input_tokens`, who counts the prompt and what tools added to it
+            apart says `prompt.input_tokens` and `tool_use.input_tokens`, who counts output without reasoning says
             `answer.output_tokens`, and the session adds them up.
         response_id, response_model: as sent; the first that is not empty counts.
         attributes: further response attributes, by their full names.
@@ -135,9 +136,9 @@ class Retry:
     number: int
     """1 for the first resend."""
     at_ns: int
-    """When the attempt failed, on the session's clock."""
-    delay: float
-    """Seconds from the failure to the next attempt."""
+    """When the attempt failed, on the session's clock; or when that was told."""
+    delay: float | None
+    """Seconds from the failure to the next attempt, where they are known."""
     status_code: int | None = None
     error_type: str | None = None
 

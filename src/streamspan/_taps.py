@@ -1,7 +1,9 @@
 """Iterators around the items of a stream: deliver first, observe second, and notice every ending.
 
 One class per colour, and they differ by the word `await`. They are classes and not generators on purpose: a
-generator between the SDK and the caller makes asyncio's finalizer log "asynchronous generator is already running".
+generator between the SDK and the caller makes asyncio's finalizer log "asynchronous generator is already running", and
+runs its own finalizer at another moment than the SDK's. To whoever asks (`isinstance`, `inspect`, `repr`, `copy`) they
+are what they stand for; only `type()` tells.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from streamspan._endings import Signal
 from streamspan._failures import describe, qualified_name
 from streamspan._ownership import Call, async_reader, sync_reader
 from streamspan._records import Failure, ProviderError
+from streamspan._session import Session
 
 T = TypeVar("T")
 
@@ -27,7 +30,7 @@ def tell(call: Call, exc: BaseException) -> None:
     if isinstance(exc, StopIteration | StopAsyncIteration):
         session.exhausted()
     elif isinstance(exc, asyncio.CancelledError):
-        told_cancelled(call, is_timeout=is_timeout(exc) or is_timeout(exc, call.maker()))
+        told_cancelled(session, is_timeout=is_timeout(exc) or is_timeout(exc, call.maker()))
     elif isinstance(exc, KeyboardInterrupt | SystemExit):
         session.stopped(Signal.INTERRUPTED)
     elif isinstance(exc, GeneratorExit):
@@ -41,14 +44,14 @@ def tell(call: Call, exc: BaseException) -> None:
         session.stopped(Signal.INTERRUPTED)
 
 
-def told_cancelled(call: Call, *, is_timeout: bool) -> None:
+def told_cancelled(session: Session, *, is_timeout: bool) -> None:
     """Tell the session that its task was cancelled: by a deadline, or by somebody who wanted it to end."""
     if is_timeout:
         # The exception that is raised in the end is the timeout's, not this one.
         failure = Failure(qualified_name(TimeoutError), "a deadline of the caller passed", is_timeout=True)
-        call.session.failed(failure)
+        session.failed(failure)
     else:
-        call.session.stopped(Signal.TASK_CANCELLED)
+        session.stopped(Signal.TASK_CANCELLED)
 
 
 def _failed(call: Call, failure: Failure) -> None:
@@ -81,10 +84,32 @@ def told_closed(call: Call) -> None:
         session.closed(qualified_name(type(cause)))
 
 
-class _Tap:
+class Standin:
+    """Is in the place of another iterator, and says of itself what that one would say.
+
+    A copy of a tap would end the session when it is let go; a generator cannot be copied at all, and says so.
+    """
+
+    __slots__ = ("__weakref__", "_items")
+
+    _items: Any
+
+    # `inspect.isgenerator` asks for it, and so does who treats generators specially.
+    @property  # type: ignore[misc] # it has no setter
+    def __class__(self) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return self._items.__class__
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return self._items.__reduce_ex__(protocol)
+
+    def __repr__(self) -> str:
+        return repr(self._items)
+
+
+class _Tap(Standin):
     """What both colours share: finding the call at the first read, and the fences around what is ours."""
 
-    __slots__ = ("__weakref__", "_call", "_find", "_hides", "_items", "_session")
+    __slots__ = ("_call", "_find", "_hides", "_session")
 
     def __init__(self, items: Any, find: Callable[[], Call | None]) -> None:
         self._items = items
@@ -139,7 +164,7 @@ class _Tap:
 
     def __getattr__(self, name: str) -> Any:
         # Whatever else the SDK's own iterator offers; never what `__init__` did not come to set.
-        if name in _Tap.__slots__:
+        if name in _Tap.__slots__ or name == "_items":
             raise AttributeError(name)
         return getattr(self._items, name)
 

@@ -72,16 +72,17 @@ class Stage:
             asyncio.run(self._play())
         except asyncio.CancelledError:
             return
-        except Exception as exc:  # noqa: BLE001 - a client that cannot be made; who shows the scenes says so
-            self.failures |= {scene.name: exc for scene in self._scenes}
 
     async def _play(self) -> None:
         self._loop, self._all = asyncio.get_running_loop(), asyncio.current_task()
         pool = ThreadPoolExecutor(max(1, len(self._scenes)), thread_name_prefix="streamspan-demo-caller")
         async with AsyncExitStack() as stack:
             vendors: list[VendorName] = [scene.vendor for scene in self._scenes]
-            for vendor in dict.fromkeys(vendors):
-                await self._prepare(vendor, stack)
+            preparing = (self._prepare(vendor, stack) for vendor in dict.fromkeys(vendors))
+            failed = [each for each in await asyncio.gather(*preparing, return_exceptions=True) if each is not None]
+            if failed:  # a client cannot be made
+                self.failures |= {scene.name: failed[0] for scene in self._scenes}
+                return
             gc.collect()  # now, and short from here on: it would show as a wait
             gc.freeze()
             acts = [self._aact(scene) if scene.is_async else self._act(scene, pool) for scene in self._scenes]
