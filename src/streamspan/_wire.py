@@ -153,9 +153,10 @@ class WireReader:
         if payload is _NONSENSE:
             return Delta()
         delta = (self._endpoint.read_whole or self._read)(payload)
-        error = cast("dict[str, Any]", payload).get("error") if isinstance(payload, dict) else None
+        answer = cast("dict[str, Any]", payload) if isinstance(payload, dict) else {}
+        error = answer.get("error")
         if error and delta.error is None:
-            said = provider_error(payload)
+            said = provider_error(answer)
             delta = replace(delta, error=said or ProviderError("_OTHER", str(error)))
         return replace(delta, is_terminal=True)
 
