@@ -18,6 +18,7 @@ from typing import Any
 import anthropic
 from anthropic.types import Message
 
+from support import mocked
 from support.anthropic_sdk import BEDROCK_KNOWS_EVENTS, ERRORS, RAW_IS_API_RESPONSE, has, http
 from support.caller import Caller
 from support.clocked import Clocked, Piece
@@ -59,44 +60,23 @@ def _foundry_client(caller: Caller, scenario: str) -> Any:
     return _made(caller, "AnthropicFoundry", base_url=url, api_key="key")
 
 
-def _played(caller: Caller, scenario: str) -> tuple[Any, list[bytes]]:
-    """Return what the server answers, and its events one by one."""
-    with http.Client(verify=TLS) as client:
-        got = client.post(f"{caller.server.url(scenario, base='')}/v1/messages", json={**ASKED, "stream": True})
-    return got, [piece + b"\n\n" for piece in got.content.split(b"\n\n")[:-1]]
-
-
-def _transport(caller: Caller, got: Any, pieces: list[bytes], content_type: str) -> Any:
-    """Return an HTTP client that plays pieces."""
-    kept = {"content-type": content_type, "request-id": got.headers["request-id"]}
-
-    def handler(request: Any) -> Any:
-        return http.Response(got.status_code, headers=kept, content=iter(pieces))
-
-    async def ahandler(request: Any) -> Any:
-        async def content() -> Any:
-            for piece in pieces:
-                yield piece
-
-        return http.Response(got.status_code, headers=kept, content=content())
-
-    if caller.is_async:
-        return http.AsyncClient(transport=http.MockTransport(ahandler))
-    return http.Client(transport=http.MockTransport(handler))
+def _played(caller: Caller, scenario: str) -> Any:
+    """Return what the server answers."""
+    return mocked.ask(http, f"{caller.server.url(scenario, base='')}/v1/messages", {**ASKED, "stream": True})
 
 
 def _mock_client(caller: Caller, scenario: str) -> Any:
     """Make a client whose transport plays what the server sends, one piece per event."""
-    got, pieces = _played(caller, scenario)
-    made = _transport(caller, got, pieces, "text/event-stream")
+    made = mocked.replaying(http, _played(caller, scenario), "request-id", is_async=caller.is_async)
     return _made(caller, "Anthropic", base_url="http://127.0.0.1", api_key="key", http_client=made)
 
 
 def _bedrock_client(caller: Caller, scenario: str) -> Any:
     """Make a client whose transport plays what the server sends in Bedrock's binary frames."""
-    got, pieces = _played(caller, scenario)
-    frames = [_frame(piece.partition(b"data: ")[2].strip()) for piece in pieces]
-    made = _transport(caller, got, frames, "application/vnd.amazon.eventstream")
+    got = _played(caller, scenario)
+    frames = [_frame(piece.partition(b"data: ")[2].strip()) for piece in mocked.pieces_of(got)]
+    kept = {"content-type": "application/vnd.amazon.eventstream", "request-id": got.headers["request-id"]}
+    made = mocked.client_of(http, got.status_code, kept, frames, is_async=caller.is_async)
     keys = {"aws_access_key": "key", "aws_secret_key": "secret", "aws_region": "here"}
     return _made(caller, "AnthropicBedrock", base_url="http://127.0.0.1", http_client=made, **keys)
 

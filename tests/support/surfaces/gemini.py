@@ -20,6 +20,7 @@ from google.genai import Client, types
 from google.genai import version as genai_version
 from google.oauth2.credentials import Credentials
 
+from support import mocked
 from support.caller import Caller
 from support.clocked import Clocked, Piece
 from support.seen import TLS
@@ -122,25 +123,9 @@ def _vertex_client(caller: Caller, scenario: str) -> Any:
 
 def _mock_client(caller: Caller, scenario: str) -> Any:
     """Make a client whose transport plays what the server sends, one piece per event."""
-    with http.Client(verify=TLS) as client:
-        url = f"{caller.server.url(scenario, base='')}/v1beta/models/{MODEL}:streamGenerateContent?alt=sse"
-        got = client.post(url, json={"contents": [{"role": "user", "parts": [{"text": QUESTION}]}]})
-    pieces = [piece + b"\n\n" for piece in got.content.split(b"\n\n")[:-1]]
-    kept = {"content-type": got.headers["content-type"], "x-request-id": got.headers["x-request-id"]}
-
-    def handler(request: Any) -> Any:
-        return http.Response(got.status_code, headers=kept, content=iter(pieces))
-
-    async def ahandler(request: Any) -> Any:
-        async def content() -> Any:
-            for piece in pieces:
-                yield piece
-
-        return http.Response(got.status_code, headers=kept, content=content())
-
-    if caller.is_async:
-        return _on(caller, scenario, http.AsyncClient(transport=http.MockTransport(ahandler)))
-    return _on(caller, scenario, http.Client(transport=http.MockTransport(handler)))
+    url = f"{caller.server.url(scenario, base='')}/v1beta/models/{MODEL}:streamGenerateContent?alt=sse"
+    got = mocked.ask(http, url, {"contents": [{"role": "user", "parts": [{"text": QUESTION}]}]})
+    return _on(caller, scenario, mocked.replaying(http, got, is_async=caller.is_async))
 
 
 def _content(client: Any) -> Any:

@@ -15,6 +15,7 @@ import httpx
 import openai
 from openai.types.chat import ChatCompletionChunk
 
+from support import mocked
 from support.caller import Caller
 from support.clocked import Clocked, Piece
 from support.openai_sdk import ERRORS, ERRORS_RAW, VERSION, has_argument, http
@@ -61,29 +62,9 @@ def _aiohttp_client(caller: Caller, scenario: str) -> Any:
 
 def _mock_client(caller: Caller, scenario: str) -> Any:
     """Make a client whose transport plays what the server sends, one piece per event."""
-    with http.Client(verify=TLS) as client:
-        request = {"model": MODEL, "messages": MESSAGES, "stream": True}
-        got = client.post(f"{caller.server.url(scenario)}/chat/completions", json=request)
-    return _openai(caller, scenario, _mock_http(caller, got))
-
-
-def _mock_http(caller: Caller, got: Any) -> Any:
-    pieces = [piece + b"\n\n" for piece in got.content.split(b"\n\n")[:-1]]
-    kept = {"content-type": got.headers["content-type"], "x-request-id": got.headers["x-request-id"]}
-
-    def handler(request: Any) -> Any:
-        return http.Response(got.status_code, headers=kept, content=iter(pieces))
-
-    async def ahandler(request: Any) -> Any:
-        async def content() -> Any:
-            for piece in pieces:
-                yield piece
-
-        return http.Response(got.status_code, headers=kept, content=content())
-
-    if caller.is_async:
-        return http.AsyncClient(transport=http.MockTransport(ahandler))
-    return http.Client(transport=http.MockTransport(handler))
+    request = {"model": MODEL, "messages": MESSAGES, "stream": True}
+    got = mocked.ask(http, f"{caller.server.url(scenario)}/chat/completions", request)
+    return _openai(caller, scenario, mocked.replaying(http, got, is_async=caller.is_async))
 
 
 def _chat(client: Any, **more: Any) -> Any:
