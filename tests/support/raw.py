@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from support.surface import is_no_marker
+from support.surface import Surface, entered_of, is_no_marker, same
 
 MODEL = "gpt-demo"
 _QUESTION = "What is a stream?"
@@ -206,3 +206,20 @@ OTHERS = WIRES[3:]
 """Those of other vendors than OpenAI."""
 IN_PIECES = (CONTENT_ARRAY, CONVERSE, INVOKE)
 """Those whose events are no lines."""
+
+
+def surface_of(wire: Wire, way: str, **more: Any) -> Surface:
+    """Return the surface of a format that is read in one way; what the library has of its own comes with it."""
+    made: dict[str, Any] = {
+        "name": f"{wire.name}-{way}",
+        "is_manager": True,
+        "closer": entered_of,
+        "response": same,
+        "hands_out": wire.hands_out,
+        "operation": wire.operation,
+        "model": wire.model,
+        "finish": wire.finish,
+        "finishes": wire.finishes,
+        "resends": False,
+    }
+    return Surface(**made | more)

@@ -8,9 +8,9 @@ from typing import Any
 import aiohttp
 
 from support.caller import Caller
-from support.raw import ANTHROPIC, CHAT, COMPLETIONS, IN_PIECES, OTHERS, RESPONSES, Wire
+from support.raw import ANTHROPIC, CHAT, COMPLETIONS, IN_PIECES, OTHERS, RESPONSES, Wire, surface_of
 from support.seen import headers
-from support.surface import Surface, entered_of, same
+from support.surface import Surface
 
 
 def _client(wire: Wire, caller: Caller, scenario: str) -> Any:
@@ -60,26 +60,16 @@ def _surface(
         "headers-timed-out": _TIMEOUT,
     }
     made: dict[str, Any] = {
-        "name": f"{wire.name}-{way}",
         "layer": "aiohttp",
         "start": partial(_post, wire),
         "client": partial(_client, wire),
-        "is_manager": True,
-        "closer": entered_of,
-        "response": same,
         "head": _head,
         "progress": _progress,
         "whole": lambda response: response.read(),
-        "hands_out": wire.hands_out,
-        "operation": wire.operation,
-        "model": wire.model,
-        "finish": wire.finish,
-        "finishes": wire.finishes,
         "errors": errors,
-        "resends": False,
         "traits": (_TRAITS | wire.traits | traits) - without,
     }
-    return Surface(**made | more)
+    return surface_of(wire, way, **made | more)
 
 
 class _Chunks:

@@ -12,9 +12,20 @@ from importlib.util import find_spec
 from typing import Any
 
 from support.caller import Caller
-from support.raw import CHAT, COMPLETIONS, CONTENT_ARRAY, CONVERSE, IN_PIECES, OLLAMA, OTHERS, RESPONSES, Wire
+from support.raw import (
+    CHAT,
+    COMPLETIONS,
+    CONTENT_ARRAY,
+    CONVERSE,
+    IN_PIECES,
+    OLLAMA,
+    OTHERS,
+    RESPONSES,
+    Wire,
+    surface_of,
+)
 from support.seen import TLS, steady
-from support.surface import TIMEOUTS, Surface, entered_of, progress_of, same
+from support.surface import TIMEOUTS, Surface, progress_of
 
 # Generators of the library's hold one another, and what is left to the loop's end it closes in any order.
 _BASE = frozenset({"wire", "server", "noisy"})
@@ -112,24 +123,14 @@ def _surfaces(library: Any) -> list[Surface]:
             "headers-timed-out": f"{name}.ReadTimeout",
         }
         made: dict[str, Any] = {
-            "name": f"{wire.name}-{way}",
             "layer": name,
             "start": partial(_stream, wire),
             "client": partial(make, library, wire),
-            "is_manager": True,
-            "closer": entered_of,
-            "response": same,
             "progress": _progress,
-            "hands_out": wire.hands_out,
-            "operation": wire.operation,
-            "model": wire.model,
-            "finish": wire.finish,
-            "finishes": wire.finishes,
             "errors": errors,
-            "resends": False,
             "traits": (traits if "mock" in traits else _BASE | traits) | wire.traits,
         }
-        return Surface(**made | more)
+        return surface_of(wire, way, **made | more)
 
     with_ = frozenset({"with", "generator-manager"})
     full = with_ | {"full"}

@@ -12,9 +12,9 @@ from typing import Any
 import requests
 
 from support.caller import Caller
-from support.raw import CHAT, COMPLETIONS, IN_PIECES, OTHERS, RESPONSES, Wire
+from support.raw import CHAT, COMPLETIONS, IN_PIECES, OTHERS, RESPONSES, Wire, surface_of
 from support.seen import headers, steady
-from support.surface import Surface, entered_of, same
+from support.surface import Surface
 
 
 class _Session(requests.Session):
@@ -76,27 +76,17 @@ def _surface(
         **other_errors,
     }
     made: dict[str, Any] = {
-        "name": f"{wire.name}-{way}",
         "layer": "requests",
         "start": partial(_post, wire),
         "client": partial(_client, wire),
-        "is_manager": True,
-        "closer": entered_of,
-        "response": same,
         "head": _head,
         "progress": _progress,
         "whole": lambda response: response.content,
-        "hands_out": wire.hands_out,
-        "operation": wire.operation,
-        "model": wire.model,
-        "finish": wire.finish,
-        "finishes": wire.finishes,
         "errors": errors,
-        "resends": False,
         # A close waits for the reader of another thread in `http.client`.
         "traits": frozenset({"wire", "server", "sync", "with", "blocking-close"}) | wire.traits | traits,
     }
-    return Surface(**made | more)
+    return surface_of(wire, way, **made | more)
 
 
 _LINES: dict[str, Any] = {"view": lambda response: response.iter_lines()}
