@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import pickle
 import sys
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import wrapt
 
 from streamspan._patching import Patch, Patches
 
@@ -129,6 +131,29 @@ def test_under_somebody_elses_patch_ours_sleeps_and_wakes(name: str, library: An
     assert patches.is_applied(patches.patches[0])
     patches.apply()
     assert library.function() == "[<function>]"
+
+
+@pytest.mark.parametrize("is_dressed", [False, True], ids=["plain", "functools.wraps"])
+def test_an_override_in_a_subclass_is_no_copy(name: str, library: Any, is_dressed: bool) -> None:
+    """It calls the base's, which is patched: twice would be two sessions. A wrapper of wrapt's around it is a copy."""
+
+    class Subclass(library.Client):  # type: ignore[misc] # of a module that is made by the test
+        def send(self, word: str) -> Any:
+            return f"[{super().send(word)}]"
+
+    class Patched(library.Client):  # type: ignore[misc]
+        pass
+
+    if is_dressed:
+        Subclass.send = functools.wraps(library.Client.send)(Subclass.send)  # type: ignore[method-assign]
+    Patched.send = wrapt.FunctionWrapper(library.Client.send, lambda wrapped, _self, args, _: f"({wrapped(*args)})")
+    patches = Patches([patch(name, "Client.send")])
+    patches.apply()
+    assert Subclass().send("a") == "[<a>]"
+    assert Patched().send("a") in {"<(a)>", "(<a>)"}
+    patches.undo()
+    assert Subclass().send("a") == "[a]"
+    assert Patched().send("a") == "(a)"
 
 
 @pytest.mark.parametrize("path", ["missing", "Client.missing", "Missing.send", "value.real.deep"])

@@ -143,7 +143,7 @@ class Answer:
                 kinds |= self._take_tool_calls(choice, delta.tool_calls)
             if delta.finish_reason:
                 self._take_finish_reason(choice, delta)
-        if delta.usage or delta.attributes or self._shortcut is None:
+        if delta.usage or delta.attributes or self._shortcut is None or (delta.response_model and not delta.response_id):
             self._take_response(delta)
         if delta.is_terminal:
             self.marked()
@@ -204,7 +204,8 @@ class Answer:
         if delta.attributes:
             self.attributes.update(delta.attributes)
         self.response_id = self.response_id or delta.response_id or None
-        self.response_model = self.response_model or delta.response_model or None
+        if delta.response_model and not (self.response_model and delta.response_id):
+            self.response_model = delta.response_model
         if self.response_id and self.response_model:
             self._shortcut = self._text_of  # nothing else is expected of a chunk of text from now on
 

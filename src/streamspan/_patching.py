@@ -200,8 +200,9 @@ def _copies(parent: Any, attribute: str, original: Any) -> Iterator[tuple[Any, A
         pending.extend(_subclasses(owner))
         found = owner.__dict__.get(attribute)
         inner = found
-        while inner is not None and inner is not original:
-            inner = getattr(inner, "__wrapped__", None)
+        # Only wrapt's: a function that `functools.wraps` has dressed up may be an override, which calls the base's.
+        while inner is not original and isinstance(inner, wrapt.FunctionWrapper):
+            inner = inner.__wrapped__
         if inner is original:
             yield owner, found
 

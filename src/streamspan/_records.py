@@ -70,7 +70,8 @@ class Delta:
             from a cache or went into one says `uncached.input_tokens`, who counts the prompt and what tools added to it
             apart says `prompt.input_tokens` and `tool_use.input_tokens`, who counts output without reasoning says
             `answer.output_tokens`, and the session adds them up.
-        response_id, response_model: as sent; the first that is not empty counts.
+        response_id, response_model: as sent; the first that is not empty counts, but a model without an id goes on
+            where another one stopped.
         attributes: further response attributes, by their full names.
         is_terminal: the wire format's terminal marker was in this chunk.
         error: the failure that the chunk reports.

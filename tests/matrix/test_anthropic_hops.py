@@ -112,6 +112,7 @@ def test_another_model_is_a_hop(server: DemoProvider, way: Any, said: int, is_as
     assert attributes["streamspan.hop.count"] == 1
     (hop,) = _hops(told)
     assert hop["streamspan.hop.number"] == 1
+    assert attributes["gen_ai.response.model"] == "claude-second"
     assert attributes["gen_ai.response.finish_reasons"] == ("end_turn",)
     assert attributes["http.response.status_code"] == 200
     assert "http.request.resend_count" not in attributes

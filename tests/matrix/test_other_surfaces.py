@@ -107,6 +107,35 @@ def test_the_module_itself_is_a_client(server: DemoProvider, monkeypatch: pytest
     assert told.attributes["streamspan.outcome"] == "completed"
 
 
+def test_a_client_that_leads_its_requests_elsewhere_is_recorded_as_any_other(server: DemoProvider) -> None:
+    """Model servers want `/invocations` or `/score`: the request is still the call's, with its retry and its headers."""
+
+    class Client(openai.OpenAI):
+        def _prepare_url(self, url: str) -> Any:
+            asked = super()._prepare_url(url)
+            return asked.copy_with(path=asked.path.replace("chat/completions", "invocations"))
+
+    asked: list[str] = []
+
+    def busy(request: Any) -> Any:
+        asked.append(request.url.path)
+        return http.Response(503, headers={"retry-after-ms": "1"}, json={"error": {"code": "busy"}})
+
+    async def program(caller: Caller) -> None:
+        http_client = http.Client(transport=http.MockTransport(busy))
+        client = Client(base_url="http://127.0.0.1/v1", api_key="key", max_retries=1, http_client=http_client)
+        caller.clients.append(client)
+        async with caller.noting():
+            client.chat.completions.create(model=MODEL, messages=MESSAGES, stream=True)
+        caller.ended()
+
+    told = run_twice(server, program, is_async=False)
+    assert asked == ["/v1/invocations"] * 4
+    assert told.attributes["http.request.resend_count"] == 1
+    assert told.attributes["http.response.status_code"] == 503
+    assert len(told.events("streamspan.retry")) == 1
+
+
 # --- races and interrupts ---------------------------------------------------------------------------------------
 
 

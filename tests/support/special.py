@@ -27,6 +27,7 @@ class Special:
         faulty: those that are tried with faults of ours.
         base: what follows the host in the base URL.
         refused: `error.type` when nobody listens.
+        resends_refused: whether the SDK tries again then, if it ever does.
         frame: puts a payload of the server's on the wire; None where that needs more than the payload.
         content_type: of that wire.
         markers: events after the one with the finish reason.
@@ -44,6 +45,7 @@ class Special:
     faulty: tuple[Surface, ...] = ()
     base: str = ""
     refused: str
+    resends_refused: bool = True
     frame: Callable[[str], bytes] | None = sse
     content_type: str = "text/event-stream"
     markers: int = 0

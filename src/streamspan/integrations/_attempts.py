@@ -17,15 +17,22 @@ from streamspan._sessions import find_endpoint
 _FIRST_ERROR_STATUS = 400
 
 
-def is_its_own(call: Call, method: str, host: str | None, path: str) -> bool:
+def is_its_own(call: Call, method: str, host: str | None, path: str, *, is_marked: bool = False) -> bool:
     """Tell the call's own request from one that is sent on the way, such as for an access token.
 
     That may go to the same host (Anthropic's `WorkloadIdentityCredentials`), but to no endpoint of a model. The path is
     not compared itself: SDKs rewrite it on its way (Azure, Bedrock, Vertex), from one endpoint's to another's.
+
+    Args:
+        call: in progress.
+        method: of the request.
+        host: of the request.
+        path: of the request.
+        is_marked: the SDK has marked it as its own, so that it is the call's wherever a subclass has led it.
     """
     if call.session.is_ended or host != call.session.request.server_address:
         return False
-    return find_endpoint(call.provider, method.upper(), path) is not None or not _is_at_an_endpoint(call)
+    return is_marked or find_endpoint(call.provider, method.upper(), path) is not None or not _is_at_an_endpoint(call)
 
 
 def _is_at_an_endpoint(call: Call) -> bool:

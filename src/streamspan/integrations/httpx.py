@@ -21,6 +21,7 @@ from streamspan.integrations._attempts import Attempt, is_its_own
 from streamspan.providers import Provider
 
 _PORTS = {"https": 443, "http": 80}
+_STAINLESS = "x-stainless-lang"  # on each request of a generated SDK (OpenAI, Anthropic, Groq), and on no other
 
 
 def patches(module: str, providers: Callable[[], Iterable[Provider]], sessions: Sessions, guard: Guard) -> list[Patch]:
@@ -111,4 +112,5 @@ def _request(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
 
 
 def _is_its_own(call: Call, request: Any) -> bool:
-    return is_its_own(call, request.method, request.url.host, request.url.path)
+    is_marked = _STAINLESS in request.headers
+    return is_its_own(call, request.method, request.url.host, request.url.path, is_marked=is_marked)

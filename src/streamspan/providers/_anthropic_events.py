@@ -79,6 +79,8 @@ def _block(index: int | None, block: Mapping[str, Any]) -> Delta:
         return Delta(
             "", 0, tool_calls=(ToolCallDelta(index, text(block.get("id")), text(block.get("name")), arguments),)
         )
+    if kind == "fallback":  # from here on another model answers; a whole message says which one at its top
+        return Delta("", 0, response_model=text(fields(block.get("to")).get("model")))
     return Delta("", 0, attributes=_COMPACTED if kind == "compaction" else None)
 
 

@@ -330,6 +330,7 @@ SPECIAL = (
         held=(CONTENT, INTERACTION),
         faulty=(CONTENT,),
         refused=f"{http.__name__}.ConnectError",
+        resends_refused=VERSION >= (2,),  # 1.56 tries again only after an answer
         on=_client_on,
         http=http,
         unconnected=f"{http.__name__}.ConnectTimeout",
