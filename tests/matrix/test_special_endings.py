@@ -31,7 +31,13 @@ from support.surfaces.openai import CHAT, MESSAGES, MODEL
 from support.telemetry import Told
 from support.twice import drive, run_twice
 
-pytestmark = pytest.mark.usefixtures("_quick_retries")
+pytestmark = [
+    pytest.mark.usefixtures("_quick_retries"),
+    # Of old SDKs: google-genai 1.56, and mistralai 1.5 with a pydantic of today.
+    pytest.mark.filterwarnings("ignore:Granular retry options:UserWarning"),
+    pytest.mark.filterwarnings("ignore:Async interactions client cannot use aiohttp:UserWarning"),
+    pytest.mark.filterwarnings("ignore:Accessing the 'model_fields'"),
+]
 _COLOURS = pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 _GATE = "gate;chunks=4"
 _OK = "ok;chunks=4"
@@ -98,7 +104,6 @@ async def _close_all(caller: Caller) -> None:
 # --- B4: held ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.filterwarnings("ignore:Granular retry options:UserWarning")  # of google-genai 1.56
 @_vendors(surfaces=lambda special: special.held)
 def test_a_stream_that_is_broken_off_and_held_stays_open(
     server: DemoProvider, told: Told, special: Special, surface: Surface, is_async: bool
