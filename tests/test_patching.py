@@ -252,6 +252,15 @@ def test_what_is_patched_is_copied_and_pickled_as_before(name: str, library: Any
     patches.undo()
 
 
+def test_what_is_patched_looks_as_before(name: str, library: Any) -> None:
+    """To whoever prints it."""
+    wanted = [repr(each) for each in (library.function, library.Client.send, library.Client.help, library.Client.make)]
+    patches = Patches([patch(name, path) for path in ("function", "Client.send", "Client.help", "Client.make")])
+    patches.apply()
+    each = (library.function, library.Client.send, library.Client.help, library.Client.make)
+    assert [repr(function) for function in each] == wanted
+
+
 def test_what_is_pickled_needs_no_streamspan(name: str, library: Any) -> None:
     """Whoever reads it may not have it installed, and gets what is there."""
     original = library.Client.send

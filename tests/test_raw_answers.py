@@ -55,6 +55,7 @@ def test_an_answer_in_one_piece_is_a_call_without_a_stream(client: str) -> None:
         ({"error": {"message": "busy", "code": "overloaded"}}, "overloaded", "busy"),
         ({"error": {"message": "busy"}}, "_OTHER", "busy"),
         ({"error": "busy"}, "_OTHER", "busy"),
+        ([{"error": {"message": "busy", "code": 503, "status": "UNAVAILABLE"}}], "UNAVAILABLE", "busy"),
     ],
 )
 @_EVERY_CLIENT
@@ -63,6 +64,14 @@ def test_an_error_with_a_good_status_is_an_error(client: str, answer: Any, error
     _, told = played(client, [json.dumps(answer).encode()], content_type=_JSON)
     assert (told.summary.outcome, told.summary.error_type) == ("error", error_type)
     assert message in told.summary.error_message
+
+
+@_EVERY_CLIENT
+def test_an_answer_that_is_too_much_to_read_is_complete_when_it_is_all_there(client: str) -> None:
+    """Sound and images as text: nobody keeps so much, and its end is all that there is to go by."""
+    answer = {**_CHAT, "audio": "a" * 5_000_000}
+    _, told = played(client, [json.dumps(answer).encode()], content_type=_JSON)
+    assert (told.summary.outcome, told.summary.usage) == ("completed", {})
 
 
 def test_messages_have_errors_and_answers_too() -> None:

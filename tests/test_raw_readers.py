@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+import aiohttp
 import httpx
 import pytest
 
@@ -154,6 +155,21 @@ def test_the_end_may_be_asked_for(way: str, pieces: list[bytes], ending: tuple[s
     with Replay(pieces) as replay:
         _, told = twice(lambda: send(read, f"{replay.url}{PATH}"))
     assert seen(told) == ending
+
+
+def test_what_a_read_without_waiting_raises_is_the_streams() -> None:
+    """A body that was cut inside a chunk of HTTP, read by polling."""
+
+    async def read(response: Any) -> Any:
+        with suppress(aiohttp.ClientPayloadError):
+            while not response.content.at_eof():
+                response.content.read_nowait()
+                await asyncio.sleep(0.001)
+
+    with Replay(CUT, end="close") as replay:
+        _, told = twice(lambda: with_aiohttp(read, f"{replay.url}{PATH}"))
+    assert told.summary.outcome == "error"
+    assert told.summary.error_type == "aiohttp.client_exceptions.ClientPayloadError"
 
 
 @pytest.mark.parametrize("way", _TO_THE_END)

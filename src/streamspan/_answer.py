@@ -143,7 +143,12 @@ class Answer:
                 kinds |= self._take_tool_calls(choice, delta.tool_calls)
             if delta.finish_reason:
                 self._take_finish_reason(choice, delta)
-        if delta.usage or delta.attributes or self._shortcut is None or (delta.response_model and not delta.response_id):
+        if (
+            delta.usage
+            or delta.attributes
+            or self._shortcut is None
+            or (delta.response_model and not delta.response_id)
+        ):
             self._take_response(delta)
         if delta.is_terminal:
             self.marked()

@@ -63,6 +63,9 @@ class _Method(_BoundFunctionWrapper):
 
     __slots__ = ()
 
+    def __repr__(self) -> str:
+        return repr(self.__wrapped__)
+
     def __copy__(self) -> Any:
         return self
 
@@ -88,6 +91,9 @@ class _Function(_FunctionWrapper):
     __slots__ = ()
 
     __bound_function_wrapper__ = _Method
+
+    def __repr__(self) -> str:
+        return repr(self.__wrapped__)
 
     def __copy__(self) -> Any:
         return self
@@ -201,7 +207,7 @@ def _copies(parent: Any, attribute: str, original: Any) -> Iterator[tuple[Any, A
         found = owner.__dict__.get(attribute)
         inner = found
         # Only wrapt's: a function that `functools.wraps` has dressed up may be an override, which calls the base's.
-        while inner is not original and isinstance(inner, wrapt.FunctionWrapper):
+        while inner is not original and issubclass(type(inner), wrapt.FunctionWrapper):
             inner = inner.__wrapped__
         if inner is original:
             yield owner, found

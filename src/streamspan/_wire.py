@@ -92,6 +92,8 @@ class WireReader:
         return self._content is not None and self._content.is_broken
 
     def _is_too_much(self) -> bool:
+        if isinstance(self._split, _Whole) and self._split.is_too_much:
+            return True
         return self._content is not None and self._content.is_too_much
 
     def read(self, data: Any) -> Iterable[Delta]:
@@ -153,7 +155,7 @@ class WireReader:
         if payload is _NONSENSE:
             return Delta()
         delta = (self._endpoint.read_whole or self._read)(payload)
-        answer = cast("dict[str, Any]", payload) if isinstance(payload, dict) else {}
+        answer = _object(payload)
         error = answer.get("error")
         if error and delta.error is None:
             said = provider_error(answer)
@@ -184,6 +186,13 @@ def _message(message: EventMessage) -> dict[str, Any]:
 
 def _is_json(content_type: str) -> bool:
     return content_type.partition(";")[0].strip().lower() == JSON_TYPE
+
+
+def _object(payload: object) -> dict[str, Any]:
+    """Return the object that an answer is; Google's errors are in lists."""
+    if isinstance(payload, list):
+        payload = next(iter(cast("list[object]", payload)), None)
+    return cast("dict[str, Any]", payload) if isinstance(payload, dict) else {}
 
 
 def _base64(text: Any) -> bytes:
@@ -251,9 +260,16 @@ class _Whole:
 
     def feed(self, data: bytes) -> tuple[str, ...]:
         self._size += len(data)
-        if self._size <= _MOST_JSON_BYTES:
+        if self.is_too_much:
+            self._pieces.clear()
+        else:
             self._pieces.append(data)
         return ()
 
+    @property
+    def is_too_much(self) -> bool:
+        """Whether it is beyond that size; then nothing of it is kept."""
+        return self._size > _MOST_JSON_BYTES
+
     def flush(self) -> tuple[bytes, ...]:
-        return (b"".join(self._pieces),) if self._pieces and self._size <= _MOST_JSON_BYTES else ()
+        return (b"".join(self._pieces),) if self._pieces and not self.is_too_much else ()

@@ -96,9 +96,18 @@ class _Tap:
         return await self._read(self._inner.readchunk())
 
     def read_nowait(self, n: int = -1) -> Any:
-        data = self._inner.read_nowait(n)
-        self._feed.before(async_reader())
-        self._feed.after(data)
+        feed, is_second = self._feed, self._waiting > 0
+        if not is_second:
+            feed.before(async_reader())
+        try:
+            data = self._inner.read_nowait(n)
+        except BaseException as exc:
+            if not is_second:  # else refused, as in `_read`
+                feed.over(exc)
+            raise
+        if is_second:
+            feed.before(async_reader())
+        feed.after(data)
         return data
 
     def unread_data(self, data: bytes) -> None:
