@@ -66,6 +66,14 @@ _PLATFORMS: list[tuple[str, str, dict[str, Any], str]] = [
     ),
     ("AnthropicFoundry", "/anthropic", {}, "azure.ai.inference"),
     ("AnthropicBedrockMantle", "/anthropic", {"aws_region": "here"}, "aws.bedrock"),
+    # Anthropic's own service, bought through a cloud.
+    ("AnthropicAWS", "", {"aws_region": "here", "workspace_id": "mine", "skip_auth": True}, "anthropic"),
+    (
+        "AnthropicGoogleCloud",
+        "",
+        {"api_key": None, "project": "mine", "location": "here", "workspace_id": "mine", "skip_auth": True},
+        "anthropic",
+    ),
 ]
 
 
