@@ -191,6 +191,18 @@ def test_gaps_are_recorded_without_a_session_to_follow(new_rig: NewRig) -> None:
     assert _values(rig.metrics()["gen_ai.client.operation.time_per_output_chunk"]) == [(AT_START, (3, 1.25))]
 
 
+def test_a_group_that_is_told_twice_counts_once(new_rig: NewRig) -> None:
+    """A signal handler may tell it while the reading thread does: no gap is below zero, and none is counted again."""
+    rig = new_rig()
+    rig.is_checked = False  # the span has no chunks: they are told to the metric alone
+    session = rig.open()
+    group = [rig.clock.now + 1_000_000_000, rig.clock.now + 1_250_000_000]
+    for told in (group, group, [group[-1] + 500_000_000]):
+        session.observer.arrivals(told)  # type: ignore[misc] # only None where the metric is off
+    session.closed()
+    assert _values(rig.metrics()["gen_ai.client.operation.time_per_output_chunk"]) == [(AT_START, (2, 0.75))]
+
+
 def test_tokens_are_recorded_only_when_the_provider_reported_them(new_rig: NewRig) -> None:
     """Without usage there is no released token metric; a reported 0 is one."""
     rig = new_rig()

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import sys
 
+from streamspan._failures import FIRST_ERROR_STATUS
 from streamspan._ownership import Call
 from streamspan._records import Failure
 from streamspan._taps import tell, told_closed
 from streamspan._wire import FLUSH, REST, RefusalReader, WireReader
 
-_FIRST_ERROR_STATUS = 400
 _SHORT = 512
 _MOST_HELD = 8192
 _CORRUPT = Failure("_OTHER", "the body is not in the coding that its header names")
@@ -36,7 +36,7 @@ class ByteFeed:
         self._last = b""
         self._reader: WireReader | RefusalReader
         status, fault = session.status_code or 0, session.fault
-        if status >= _FIRST_ERROR_STATUS:
+        if status >= FIRST_ERROR_STATUS:
             word = "" if fault is None or fault.type == str(status) else fault.type
             self._reader = RefusalReader(content_encoding, word)
         else:

@@ -18,7 +18,7 @@ from streamspan._records import Failure, ProviderError
 _TIMEOUTS = frozenset({"TimeoutError", "TimeoutException", "APITimeoutError", "Timeout", "ServerTimeoutError"})
 
 
-_FIRST_ERROR_STATUS = 400
+FIRST_ERROR_STATUS = 400
 _GOOGLE_STATUS = re.compile(r"[A-Z]+(_[A-Z]+)*")  # the names of google.rpc.Code
 
 
@@ -67,7 +67,7 @@ def error_status(exc: BaseException) -> int | None:
     """Return the HTTP status of the refusal that the exception is about, if it is about one."""
     # Anthropic reports an error event in the stream as an APIStatusError with status 200.
     code = status_code(exc)
-    return code if code is not None and code >= _FIRST_ERROR_STATUS else None
+    return code if code is not None and code >= FIRST_ERROR_STATUS else None
 
 
 def header_word(headers: Mapping[str, str], names: Iterable[str]) -> str:

@@ -164,9 +164,10 @@ class Gaps:
         self._guard.call(self._record_all, arrivals)
 
     def _record_all(self, arrivals: Sequence[int]) -> None:
-        last, self._last_at = self._last_at, arrivals[-1]
+        last = self._last_at
         if last is not None and arrivals[0] < last:
             return  # told already: an exit hook or a signal handler ends a session that another thread is reading
+        self._last_at = arrivals[-1]
         record, context = self._record, self._context
         attributes = with_response_model(self._attributes, self.session.response_model if self.session else None)
         for at_ns in arrivals:

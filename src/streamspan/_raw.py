@@ -16,7 +16,7 @@ from functools import cache, lru_cache
 from typing import Any, NamedTuple, cast
 from urllib.parse import parse_qsl
 
-from streamspan._failures import error_status, header_word
+from streamspan._failures import FIRST_ERROR_STATUS, error_status, header_word
 from streamspan._guard import Guard
 from streamspan._ownership import Call, Sending, Undecided, is_undecided
 from streamspan._records import ProviderError
@@ -32,7 +32,6 @@ _STREAM_TYPES = (
     "application/stream+json",
     "application/vnd.amazon.eventstream",
 )
-_FIRST_ERROR_STATUS = 400
 _NO_CONTENT = 204
 UNREAD: Any = object()
 """Stands for a request body that is made while it is sent."""
@@ -194,7 +193,7 @@ class Watch:
 
     def _decide(self, status_code: int, headers: Mapping[str, str]) -> Call | None:
         call = self.call
-        if status_code >= _FIRST_ERROR_STATUS and call is not None:
+        if status_code >= FIRST_ERROR_STATUS and call is not None:
             call.session.refused(status_code, call.request_id(headers))
             word = header_word(headers, call.provider.error_type_headers)
             call.session.faulted(ProviderError(word or str(status_code)))

@@ -9,12 +9,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from streamspan._failures import error_status, qualified_name
+from streamspan._failures import FIRST_ERROR_STATUS, error_status, qualified_name
 from streamspan._ownership import Call, Sending
 from streamspan._records import Delta
 from streamspan._sessions import find_endpoint
-
-_FIRST_ERROR_STATUS = 400
 
 
 def is_its_own(call: Call, method: str, host: str | None, path: str, *, is_marked: bool = False) -> bool:
@@ -73,7 +71,7 @@ class Attempt:
 
     def _note(self, response: Any, status: int, headers: Mapping[str, str]) -> None:
         session, request_id = self._call.session, self._call.request_id(headers)
-        if status >= _FIRST_ERROR_STATUS:
+        if status >= FIRST_ERROR_STATUS:
             self._failed(status, request_id)
         else:
             session.headers(status, request_id)

@@ -15,7 +15,7 @@ from streamspan._ownership import Active, Call
 from streamspan._sessions import Target
 from streamspan._taps import tell
 
-_PORTS = {"https": 443, "http": 80, "wss": 443, "ws": 80}
+PORTS = {"https": 443, "http": 80, "wss": 443, "ws": 80}
 
 
 @lru_cache(maxsize=512)
@@ -24,7 +24,7 @@ def target_of(url: str, base: str = "") -> Target:
     parts, root = urlsplit(url), urlsplit(base)
     where = parts if parts.netloc else root
     path = parts.path if parts.netloc else root.path.rstrip("/") + "/" + parts.path.lstrip("/")
-    return Target((where.hostname or "").lower(), where.port or _PORTS.get(where.scheme), path)
+    return Target((where.hostname or "").lower(), where.port or PORTS.get(where.scheme), path)
 
 
 class Running:

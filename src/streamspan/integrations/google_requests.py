@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from streamspan._bodies import attach
+from streamspan._failures import FIRST_ERROR_STATUS
 from streamspan._guard import Guard
 from streamspan._ownership import Call, Sending
 from streamspan._sessions import Opening, Sessions, find_endpoint
@@ -24,7 +25,6 @@ from streamspan._taps import Standin, tell
 from streamspan.providers.gemini import GEMINI
 
 LAYER = "google_genai"
-_FIRST_ERROR_STATUS = 400
 
 _asking: ContextVar[Ask | None] = ContextVar("streamspan_google_genai", default=None)
 
@@ -84,7 +84,7 @@ class Ask:
             return
         raw = getattr(response, "response_stream", response)  # a list, or the response of the HTTP library
         status = getattr(raw, "status_code", None) or getattr(raw, "status", None)
-        if type(status) is not int or status < _FIRST_ERROR_STATUS:
+        if type(status) is not int or status < FIRST_ERROR_STATUS:
             call.session.headers(status if type(status) is int else None, call.request_id(response.headers))
 
     def reopened(self, response: Any) -> None:

@@ -18,9 +18,9 @@ from streamspan._patching import Patch
 from streamspan._raw import UNREAD, RawStreams, Watch
 from streamspan._sessions import Sessions
 from streamspan.integrations._attempts import Attempt, is_its_own
+from streamspan.integrations._calls import PORTS
 from streamspan.providers import Provider
 
-_PORTS = {"https": 443, "http": 80}
 _STAINLESS = "x-stainless-lang"  # on each request of a generated SDK (OpenAI, Anthropic, Groq), and on no other
 
 
@@ -89,7 +89,7 @@ class _Sends:
 
 def _look(raw: RawStreams, client: Any, request: Any) -> Watch | None:
     url = request.url
-    where = url.host, url.port or _PORTS.get(url.scheme), url.path
+    where = url.host, url.port or PORTS.get(url.scheme), url.path
     # Only what is there already: a body that is made while it is sent stays unread.
     body = getattr(request, "_content", UNREAD)
     return raw.look(client, request.method.upper(), where, body, url.query.decode("ascii", "replace"), request.headers)

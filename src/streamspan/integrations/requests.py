@@ -17,9 +17,8 @@ from streamspan._raw import UNREAD, RawStreams, Watch
 from streamspan._sessions import Sessions
 from streamspan.integrations import _urllib3
 from streamspan.integrations._attempts import Attempt, is_its_own
+from streamspan.integrations._calls import PORTS
 from streamspan.providers import Provider
-
-_PORTS = {"https": 443, "http": 80}
 
 
 def patches(providers: Callable[[], Iterable[Provider]], sessions: Sessions, guard: Guard) -> list[Patch]:
@@ -73,7 +72,7 @@ def _look(raw: RawStreams, client: Any, request: Any) -> Watch | None:
     if raw.guard.is_off:
         return None
     url = urlsplit(str(request.url))
-    where = (url.hostname or "").lower(), url.port or _PORTS.get(url.scheme), unquote(url.path)
+    where = (url.hostname or "").lower(), url.port or PORTS.get(url.scheme), unquote(url.path)
     body = request.body
     # Files and generators are sent from: they stay unread.
     return raw.look(

@@ -29,6 +29,7 @@ from streamspan._patching import Patch
 from streamspan._sessions import Sessions, host_name
 from streamspan._sockets import tap
 from streamspan._terms import Address
+from streamspan.integrations._calls import PORTS
 from streamspan.providers.gemini_live import LIVE
 from streamspan.providers.openai_realtime import REALTIME
 from streamspan.providers.openai_responses_socket import RESPONSES
@@ -36,7 +37,6 @@ from streamspan.providers.sockets import Socket
 
 _MOST_FRAMES = 48
 _ASYNC, _SYNC = "websockets.asyncio.client", "websockets.sync.client"
-_PORTS = {"ws": 80, "wss": 443}
 
 _is_claimed: ContextVar[bool] = ContextVar("streamspan_websocket_is_claimed", default=False)
 """The connection that the code that runs now opens has been claimed."""
@@ -121,7 +121,7 @@ class _Openings:
             return None
         url = urlsplit(target) if isinstance(target, str) else _url_of(target)
         try:
-            host, port = url.hostname, url.port or _PORTS.get(url.scheme)
+            host, port = url.hostname, url.port or PORTS.get(url.scheme)
         except ValueError:  # the library says so too
             return None
         if host is None or port is None or (found := self._find(host, port, url.path)) is None:
